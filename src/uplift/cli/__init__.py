@@ -1,0 +1,1 @@
+"""The ``uplift`` command: parse, call, print; no logic."""

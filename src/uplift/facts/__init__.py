@@ -1,0 +1,1 @@
+"""Facts: read a host, one fact a subject, one remote command a fact."""

@@ -1,0 +1,1 @@
+"""Hosts and services to try everything on, on this machine."""

@@ -1,0 +1,1 @@
+"""Operations: change a host; file names mirror ``uplift.facts``."""

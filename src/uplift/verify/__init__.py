@@ -1,0 +1,1 @@
+"""Check hosts of a pyinfra inventory with pytest and testinfra."""
