@@ -1,0 +1,94 @@
+"""Bring up the lab, deploy the site, verify it, deploy it again: nothing changes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+BIN = Path(sys.executable).parent
+INVENTORY = "inventories/lab.py"
+DEPLOY = "deploys/site.py"
+say = Console(stderr=True, highlight=False, soft_wrap=True)
+out = Console(highlight=False, soft_wrap=True)
+
+
+class StepFailedError(Exception):
+    """A step of the demo ended with an exit code that is not 0."""
+
+
+def step(text: str, *command: str, capture: bool = False) -> tuple[str, float]:
+    """Run one command of the demo, shown as a person would type it.
+
+    Returns:
+        What it printed on stdout when ``capture`` is set, and the seconds it took.
+    """
+    say.print(f"\n[bold]{text}[/]\n  $ {' '.join(command)}")
+    started = time.monotonic()
+    done = subprocess.run(
+        [str(BIN / command[0]), *command[1:]],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE if capture else None,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise StepFailedError(f"{' '.join(command)}: exit {done.returncode}")
+    return done.stdout or "", time.monotonic() - started
+
+
+def changes(run: str) -> dict[str, int]:
+    """Count the operations that changed something, by host, in pyinfra's JSON output."""
+    operations: list[dict[str, Any]] = json.loads(run)["results"]["operations"]
+    counts: dict[str, int] = {}
+    for operation in operations:
+        for host in operation["hosts"]:
+            counts.setdefault(host, 0)
+        for host in operation["success"]:
+            counts[host] += host not in operation["no_change"]
+    return counts
+
+
+def show(hosts: Iterable[str], first: dict[str, int], second: dict[str, int]) -> None:
+    table = Table("host", "changed by the first run", "by the second")
+    for host in sorted(hosts):
+        table.add_row(host, str(first[host]), str(second[host]))
+    out.print(table)
+
+
+def main() -> int:
+    try:
+        _, lab = step("1. A lab of real hosts", "uplift", "lab", "up", "--yes")
+        deploy = ("pyinfra", INVENTORY, DEPLOY, "-y", "--json")
+        run, first_time = step("2. Deploy the site", *deploy, capture=True)
+        first = changes(run)
+        _, verify = step("3. Verify it from the outside", "uplift", "verify", INVENTORY)
+        run, second_time = step("4. Deploy it again", *deploy, capture=True)
+        second = changes(run)
+    except StepFailedError as failed:
+        say.print(f"[bold red]demo:[/] {failed}")
+        return 1
+    show(first, first, second)
+    out.print(
+        f"lab {lab:.0f} s, first run {first_time:.0f} s, verify {verify:.0f} s, "
+        f"second run {second_time:.0f} s"
+    )
+    if any(second.values()):
+        say.print("[bold red]demo:[/] the second run changed something: that is a bug")
+        return 1
+    out.print(
+        "Look around: uplift lab status · deploys/site.py · group_data/lab.py · "
+        "take it away: uplift lab down"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
