@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 
 class HiddenInput:
@@ -12,15 +12,17 @@ class HiddenInput:
     whatever has a ``repr`` of its own shows that instead.
 
     Args:
-        text: what the command reads; a final newline is added when there is none.
+        text: what the command reads; a final newline is added when there is none. Something
+            large comes as lines, which are shared by all hosts and sent one by one.
     """
 
-    def __init__(self, text: str) -> None:
-        self._text = text if text.endswith("\n") else text + "\n"
+    def __init__(self, text: str | Sequence[str]) -> None:
+        pieces = [text] if isinstance(text, str) else text
+        self._pieces = [piece if piece.endswith("\n") else piece + "\n" for piece in pieces]
 
     def readlines(self) -> list[str]:
-        """Return the text as one piece: pyinfra writes each item on its own."""
-        return [self._text]
+        """Return the text's pieces: pyinfra writes each on its own."""
+        return self._pieces
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.readlines())

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pyinfra.api.command import QuoteString, StringCommand
 
 from uplift.facts.script import HiddenInput
 
 
 def run(
-    script: str, *args: str, stdin: str | None = None, timeout: int | None = None
+    script: str,
+    *args: str,
+    stdin: str | Sequence[str] | None = None,
+    timeout: int | None = None,
 ) -> StringCommand:
     """Return a command that runs a POSIX shell script on the host.
 
     Args:
         script: shell text; it is visible in the host's process list, so never holds a secret.
         args: positional arguments ``$1`` and on; visible as well.
-        stdin: what the script reads; this is the way in for secrets.
+        stdin: what the script reads; this is the way in for secrets. Lines when it is large.
         timeout: seconds after which pyinfra gives up on the command.
     """
     arguments: dict[str, object] = {}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -87,3 +89,181 @@ class Uv(Block):
             )
             raise ValueError(msg)
         return value
+
+
+@dataclass(frozen=True)
+class Member:
+    """A binary inside uv's wheel: enough to cut it out of the file without unzip.
+
+    Args:
+        offset: of its bytes in the wheel.
+        length: of its bytes in the wheel.
+        method: 0 as it is, 8 deflated.
+        crc32: of the binary.
+        size: of the binary.
+        sha256: of the binary.
+    """
+
+    offset: int
+    length: int
+    method: int
+    crc32: int
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Release:
+    """One uv for one architecture, as the index has it.
+
+    Args:
+        version: of uv.
+        file: name of the wheel.
+        sha256: of the wheel.
+        size: of the wheel.
+        binaries: ``uv`` and ``uvx`` inside the wheel.
+    """
+
+    version: str
+    file: str
+    sha256: str
+    size: int
+    binaries: Mapping[str, Member]
+
+    @property
+    def disk(self) -> int:
+        """Return the bytes that an installation takes while it runs."""
+        return self.size + sum(binary.size for binary in self.binaries.values())
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What stands at a path of a host.
+
+    Args:
+        kind: ``absent``, ``link``, ``file``, ``folder`` or ``other``.
+        rights: mode, user and group, as ``755 0:0``; empty for a link or when absent.
+        detail: where a link points, or a file's sha256.
+    """
+
+    kind: str
+    rights: str = ""
+    detail: str = ""
+
+
+ABSENT = Entry("absent")
+RIGHTS = "755 0:0"
+
+
+@dataclass(frozen=True)
+class HostState:
+    """What a host has of uv.
+
+    Args:
+        uid: user that looked; all else is complete only for root.
+        arch: what ``uname -m`` says.
+        root: the folder of all versions.
+        version: the folder of the wanted version.
+        binaries: ``uv`` and ``uvx`` of the wanted version.
+        current: the link that names the active version.
+        links: ``uv`` and ``uvx`` in the search path.
+        versions: in which order versions were last made active, the latest first.
+        leftovers: what killed installations left behind.
+    """
+
+    uid: int
+    arch: str
+    root: Entry = ABSENT
+    version: Entry = ABSENT
+    binaries: Mapping[str, Entry] = field(default_factory=dict)
+    current: Entry = ABSENT
+    links: Mapping[str, Entry] = field(default_factory=dict)
+    versions: tuple[str, ...] = ()
+    leftovers: tuple[str, ...] = ()
+
+    @property
+    def active(self) -> str | None:
+        """Return the version that is active, if one of ours is."""
+        return self.current.detail if self.current.kind == "link" else None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an installation has to do on a host.
+
+    Args:
+        install: the wanted version is missing or damaged.
+        remove: versions that are more than the settings keep.
+        words: each change, for people; empty when nothing is to be done.
+    """
+
+    install: bool
+    remove: tuple[str, ...]
+    words: tuple[str, ...]
+
+
+def refusal(state: HostState) -> str | None:
+    """Return why uv cannot be installed on a host at all, if it cannot."""
+    if state.uid != 0:
+        return "uv: this needs root; set _sudo = True in the group data"
+    if state.arch not in ARCHITECTURES:
+        allowed = " and ".join(ARCHITECTURES)
+        return f"uv: hosts of {allowed} are supported, this one is {state.arch}"
+    if state.root.kind not in ("absent", "folder"):
+        return f"uv: {ROOT} is in the way: it is not a folder"
+    return None
+
+
+def plan(settings: Uv, state: HostState, release: Release) -> Plan:
+    """Compare what a host has with what the settings want.
+
+    Args:
+        settings: of this host.
+        state: what the host has; :func:`refusal` has nothing against it.
+        release: the wanted uv.
+    """
+    install = any(
+        state.binaries.get(name, ABSENT).kind != "file"
+        or state.binaries[name].detail != binary.sha256
+        for name, binary in release.binaries.items()
+    )
+    remove = _surplus(settings, state)
+    words = (
+        *_version_words(settings.version, state, install),
+        *_link_words(state),
+        *(["modes and owners put right"] if _wrong_rights(state, install) else []),
+        *[f"{version} removed" for version in remove],
+        *(["what a killed run left was removed"] if state.leftovers else []),
+    )
+    return Plan(install, remove, words)
+
+
+def _surplus(settings: Uv, state: HostState) -> tuple[str, ...]:
+    # A version that is still active now is the way back after this change: it counts as the latest.
+    others = [version for version in state.versions if version != settings.version]
+    others.sort(key=lambda version: version != state.active)
+    return tuple(others[settings.keep :])
+
+
+def _version_words(version: str, state: HostState, install: bool) -> list[str]:
+    if state.active != version:
+        return [f"{state.active or 'none'} -> {version}"]
+    return [f"{version} was damaged and is put back"] if install else []
+
+
+def _link_words(state: HostState) -> list[str]:
+    words = []
+    for name, path in LINKS.items():
+        found = state.links.get(name, ABSENT)
+        if found.kind == "absent":
+            words.append(f"{path} made")
+        elif found != Entry("link", detail=f"{CURRENT}/{name}"):
+            words.append(f"another {path} moved to {ROOT}/displaced")
+    if state.current.kind not in ("absent", "link"):
+        words.append(f"another {CURRENT} moved to {ROOT}/displaced")
+    return words
+
+
+def _wrong_rights(state: HostState, install: bool) -> bool:
+    entries = [state.root] if install else [state.root, state.version, *state.binaries.values()]
+    return any(entry.kind in ("file", "folder") and entry.rights != RIGHTS for entry in entries)
