@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -36,16 +37,29 @@ class Block(BaseModel):
             raise SettingsError(problems(cls, error, path=path, source=source)) from None
 
 
-def near_miss(word: str, allowed: Iterable[str]) -> str | None:
-    """Return the allowed word that ``word`` was probably meant to be, if there is one."""
-    close = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.6)
+def near_miss(word: str, allowed: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Return the allowed word that ``word`` was probably meant to be, if there is one.
+
+    Args:
+        word: what was typed.
+        allowed: what could have been typed.
+        cutoff: how alike they must be, from 0 to 1.
+    """
+    close = difflib.get_close_matches(word, list(allowed), n=1, cutoff=cutoff)
     return close[0] if close else None
 
 
 def problems(
     model: type[BaseModel], error: ValidationError, *, path: str, source: str | None
 ) -> list[Problem]:
-    """Turn pydantic's errors into problems that name key, finding and remedy."""
+    """Turn pydantic's errors into problems that name key, finding and remedy.
+
+    Args:
+        model: what the value was validated against.
+        error: what pydantic found.
+        path: key of the value; empty when the model's own fields are the top.
+        source: the file that holds the value, where it is known.
+    """
     return [
         Problem(path=_key(path, item["loc"]), text=_text(model, dict(item)), source=source)
         for item in error.errors(include_url=False)
@@ -55,22 +69,47 @@ def problems(
 def _key(path: str, loc: tuple[int | str, ...]) -> str:
     for part in loc:
         path += f"[{part}]" if isinstance(part, int) else f".{part}"
-    return path
+    return path.removeprefix(".")
 
 
 def _text(model: type[BaseModel], item: Mapping[str, Any]) -> str:
-    loc = item["loc"]
-    if item["type"] == "extra_forbidden":
-        allowed = sorted(_fields_at(model, loc[:-1]))
-        guess = near_miss(str(loc[-1]), allowed)
-        hint = f"; did you mean {guess!r}?" if guess else ""
-        return f"unknown key{hint} Allowed: {', '.join(allowed)}" if allowed else "unknown key"
-    text = str(item["msg"]).removeprefix("Value error, ")
-    found = item.get("input")
-    if item["type"] in ("missing", "value_error", "assertion_error"):
-        return "is required" if item["type"] == "missing" else text
-    # Only the kind of what was found: a secret typed in the wrong place must not be shown.
-    return f"{text}; found {type(found).__name__}"
+    kind = item["type"]
+    if kind == "extra_forbidden":
+        return _unknown(str(item["loc"][-1]), _fields_at(model, item["loc"][:-1]))
+    if kind == "missing":
+        return "is required"
+    text = str(item["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    if kind in ("value_error", "assertion_error"):
+        return text
+    return f"{text}; found {_found(item)}"
+
+
+def _unknown(word: str, allowed: Iterable[str]) -> str:
+    known = sorted(allowed)
+    if not known:
+        return "unknown key"
+    guess = near_miss(word, known)
+    hint = f", did you mean {guess!r}?" if guess else "."
+    return f"unknown key{hint} Allowed: {', '.join(known)}"
+
+
+# Errors about a single plain value. A secret is never such a value: where one belongs, a
+# reference is expected, and what stands there instead is shown by its type alone.
+_PLAIN = ("int_", "float_", "bool_", "string_", "greater_", "less_", "multiple_", "finite_")
+
+
+def _found(item: Mapping[str, Any]) -> str:
+    """Describe what was found; text only by its type, as it may be a secret in a wrong place."""
+    value, kind = item.get("input"), type(item.get("input")).__name__
+    if value is None:
+        return "None"
+    if isinstance(value, bool | int | float) and str(item["type"]).startswith(_PLAIN):
+        return f"{kind} {value!r}"
+    if isinstance(value, str):
+        # An allowed word in another spelling gives nothing away but itself.
+        guess = near_miss(value, re.findall(r"'([^']+)'", str(item.get("ctx", {}))))
+        return f"{kind}, did you mean {guess!r}?" if guess else kind
+    return kind
 
 
 def _fields_at(model: type[BaseModel], loc: Iterable[int | str]) -> set[str]:
@@ -85,22 +124,27 @@ def _step(annotation: Any, part: int | str) -> Any:
     for found in _models(annotation):
         if part in found.model_fields:
             return found.model_fields[str(part)].annotation
-    # An index into a list, or a key of a mapping: go on with what it holds.
-    inner = [arg for arg in typing.get_args(_strip(annotation)) if arg is not type(None)]
-    return inner[-1] if inner else annotation
-
-
-def _strip(annotation: Any) -> Any:
-    """Take the first real container out of unions such as ``list[X] | None``."""
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        options = [arg for arg in typing.get_args(annotation) if arg is not type(None)]
-        return next((arg for arg in options if typing.get_origin(arg)), options[0])
+    for option in _options(annotation):
+        # A list, tuple or mapping: go on with what it holds.
+        held = [arg for arg in typing.get_args(option) if arg is not Ellipsis]
+        if held:
+            return held[-1]
     return annotation
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        return [found for arg in typing.get_args(annotation) for found in _models(arg)]
-    return []
+    return [
+        option
+        for option in _options(annotation)
+        if isinstance(option, type) and issubclass(option, BaseModel)
+    ]
+
+
+def _options(annotation: Any) -> list[Any]:
+    """Return what a type may be: the members of a union, without ``None`` and metadata."""
+    origin = typing.get_origin(annotation)
+    if origin is typing.Annotated:
+        return _options(typing.get_args(annotation)[0])
+    if origin in (typing.Union, types.UnionType):
+        return [found for arg in typing.get_args(annotation) for found in _options(arg)]
+    return [] if annotation is types.NoneType else [annotation]

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from typing import Any, NoReturn
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, NoReturn, Self
 
-from pydantic import ConfigDict, GetCoreSchemaHandler, field_validator
+from pydantic import BaseModel, GetCoreSchemaHandler, field_validator, model_validator
 from pydantic_core import CoreSchema, core_schema
 
 from uplift.spec.base import Block
 
 MASK = "********"
+
+# Words that begin with a letter or digit: a name is also a part of paths and of command lines.
+_WORD = "[A-Za-z0-9][A-Za-z0-9._-]*"
+NAME = re.compile(f"{_WORD}(/{_WORD})*")
 
 
 class Secret:
@@ -55,9 +61,19 @@ class Secret:
     def __hash__(self) -> int:
         return hash((Secret, self._value))
 
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Self:
+        return self
+
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
-        msg = "a Secret cannot be pickled or copied: pass its reference instead"
+        msg = "a Secret cannot be pickled: pass its reference instead"
         raise TypeError(msg)
+
+    def to_json(self) -> str:
+        """Return the mask: pyinfra's JSON encoder asks for it."""
+        return MASK
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -68,23 +84,35 @@ class Secret:
 
 
 class SecretRef(Block):
-    """The name of a secret; its value is looked up where it is used."""
+    """The name of a secret; its value is looked up where it is used.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    Args:
+        secret: name, words parted by ``/``.
+        generate: the value is made up when it is first needed; for the lab alone.
+    """
 
     secret: str
+    generate: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_a_reference(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping | SecretRef):
+            msg = (
+                "must be a reference such as secret('nexus/admin'), stored with "
+                "`uplift secrets set nexus/admin`; the value itself never stands in the settings"
+            )
+            raise ValueError(msg)
+        return value
 
     @field_validator("secret")
     @classmethod
     def _check_name(cls, name: str) -> str:
-        parts = name.split("/")
-        if not all(
-            part and part.replace("-", "").replace("_", "").replace(".", "").isalnum()
-            for part in parts
-        ):
+        if not NAME.fullmatch(name):
+            # What was found is not shown: it may be the secret itself.
             msg = (
-                f"a secret's name is words of letters, digits, '-', '_' and '.', "
-                f"parted by '/', for example 'nexus/admin'; found {name!r}"
+                "a secret's name is words of letters, digits, '-', '_' and '.', "
+                "parted by '/', for example secret('nexus/admin')"
             )
             raise ValueError(msg)
         return name
@@ -100,3 +128,33 @@ def secret(name: str) -> dict[str, str]:
         name: as in ``uplift secrets set NAME``, for example ``nexus/admin``.
     """
     return {"secret": name}
+
+
+def lab_secret(name: str) -> dict[str, Any]:
+    """Refer to a secret of the lab, which is made up when it is first needed.
+
+    Args:
+        name: as for :func:`secret`.
+    """
+    return {"secret": name, "generate": True}
+
+
+def references(value: Any) -> list[SecretRef]:
+    """Return every reference to a secret inside settings, in their order, each once.
+
+    Args:
+        value: a block of settings, or plain containers of them.
+    """
+    return list(dict.fromkeys(_references(value)))
+
+
+def _references(value: Any) -> Iterator[SecretRef]:
+    if isinstance(value, SecretRef):
+        yield value
+    elif isinstance(value, BaseModel):
+        yield from _references([held for _, held in value])
+    elif isinstance(value, Mapping):
+        yield from _references(list(value.values()))
+    elif isinstance(value, list | tuple | set | frozenset):
+        for held in value:
+            yield from _references(held)

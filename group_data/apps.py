@@ -1,0 +1,34 @@
+"""Values for hosts of the group `apps`: they run applications and install from your indexes.
+
+Replace nexus.example.com by the host of your Nexus, then take the comment signs away and store the
+password: `uplift secrets set nexus/deployer`.
+"""
+
+# from uplift.secrets import secret
+
+# Bundle of every CA that the host trusts.
+# _BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
+
+# clients = {
+#     # /etc/uv/uv.toml, read by every user of the host: addresses, never passwords.
+#     "uv": {
+#         "system_certs": True,
+#         "index": [
+#             {"name": "nexus", "url": "https://nexus.example.com/repository/pypi/simple",
+#              "default": True},
+#         ],
+#     },
+#     # /etc/pip.conf, the same for pip.
+#     "pip": {"index_url": "https://nexus.example.com/repository/pypi/simple", "cert": _BUNDLE},
+#     # Files in the homes of users; 0600, as they hold passwords.
+#     "users": [
+#         {
+#             "user": "deploy",
+#             # uv, pip and curl take the login from here.
+#             "netrc": [
+#                 {"machine": "nexus.example.com", "login": "deployer",
+#                  "password": secret("nexus/deployer")},
+#             ],
+#         },
+#     ],
+# }

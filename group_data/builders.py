@@ -1,0 +1,35 @@
+"""Values for hosts of the group `builders`: they build images and publish packages.
+
+Replace nexus.example.com by the host of your Nexus, then take the comment signs away and store the
+password: `uplift secrets set nexus/publisher`.
+"""
+
+# from uplift.secrets import secret
+
+# clients = {
+#     "uv": {"system_certs": True},
+#     "users": [
+#         {
+#             "user": "deploy",
+#             # ~/.pypirc: where twine publishes to.
+#             "pypirc": {"servers": [
+#                 {"name": "nexus",
+#                  "repository": "https://nexus.example.com/repository/pypi-releases/",
+#                  "username": "publisher", "password": secret("nexus/publisher")},
+#             ]},
+#             # ~/.npmrc: packages of the scope @corp come from your Nexus.
+#             "npmrc": {
+#                 "scopes": {"@corp": "https://nexus.example.com/repository/npm-releases/"},
+#                 "auth": [
+#                     {"url": "https://nexus.example.com/repository/npm-releases/",
+#                      "username": "publisher", "password": secret("nexus/publisher")},
+#                 ],
+#             },
+#             # ~/.docker/config.json: logins of `docker push`.
+#             "docker": {"auths": [
+#                 {"registry": "registry.example.com:5000", "username": "publisher",
+#                  "password": secret("registry/publisher")},
+#             ]},
+#         },
+#     ],
+# }

@@ -1,0 +1,98 @@
+"""What the controller's own tools are set up with: the same public indexes then serve its lab."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+_CA_FOLDER = "/usr/local/share/ca-certificates"
+
+
+def certificates(folder: str = _CA_FOLDER) -> list[str]:
+    """Return the CA certificates that were added to this machine.
+
+    Args:
+        folder: where Debian takes them from.
+    """
+    return sorted(str(file) for file in Path(folder).glob("*.crt"))
+
+
+def python_index() -> str | None:
+    """Return the Python index that pip, else uv, is set up with here; None for their default."""
+    return _first(_pip_environment, _pip_files, _uv_environment, _uv_files)
+
+
+def npm_registry() -> str | None:
+    """Return the registry that npm is set up with here; None for its default."""
+    return _first(_npm_environment, _npm_file)
+
+
+def _first(*places: Callable[[], Iterator[str | None]]) -> str | None:
+    for place in places:
+        for found in place():
+            if found:
+                return _without_credentials(found)
+    return None
+
+
+def _without_credentials(url: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def _pip_environment() -> Iterator[str | None]:
+    yield os.environ.get("PIP_INDEX_URL")
+
+
+def _pip_files() -> Iterator[str | None]:
+    # In pip's order, the strongest first; a file that is not there is skipped by the parser.
+    home = Path.home()
+    for file in (
+        os.environ.get("PIP_CONFIG_FILE", ""),
+        _config_home() / "pip/pip.conf",
+        home / ".pip/pip.conf",
+        Path("/etc/pip.conf"),
+    ):
+        # Values hold '%' as they are.
+        parser = configparser.ConfigParser(interpolation=None, strict=False)
+        parser.read(file)
+        yield parser.get("global", "index-url", fallback=None)
+
+
+def _uv_environment() -> Iterator[str | None]:
+    yield os.environ.get("UV_DEFAULT_INDEX")
+    yield os.environ.get("UV_INDEX_URL")
+
+
+def _uv_files() -> Iterator[str | None]:
+    for file in (_config_home() / "uv/uv.toml", Path("/etc/uv/uv.toml")):
+        if not file.is_file():
+            continue
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
+        yield from (index["url"] for index in content.get("index", []) if index.get("default"))
+        yield content.get("index-url")
+
+
+def _npm_environment() -> Iterator[str | None]:
+    # npm reads its variables in any case.
+    for name, value in os.environ.items():
+        if name.lower() == "npm_config_registry":
+            yield value
+
+
+def _npm_file() -> Iterator[str | None]:
+    file = Path(os.environ.get("NPM_CONFIG_USERCONFIG") or Path.home() / ".npmrc")
+    if not file.is_file():
+        return
+    for line in file.read_text(encoding="utf-8").splitlines():
+        key, found, value = line.partition("=")
+        if found and key.strip() == "registry":
+            yield value.strip().strip("\"'")
+
+
+def _config_home() -> Path:
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")

@@ -1,0 +1,153 @@
+"""Group data of a host, validated: one block a subject."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from uplift.spec.base import Block, near_miss, problems
+from uplift.spec.certificates import Certificates
+from uplift.spec.clients import Clients
+from uplift.spec.docker import Docker
+from uplift.spec.errors import Problem, SettingsError
+from uplift.spec.uv import Uv
+
+if TYPE_CHECKING:
+    from pyinfra.api.host import Host
+
+
+class Settings(Block):
+    """What one host shall have: its group and host data as typed blocks.
+
+    A block that is left out, or ``None``, means that its subject is not managed on the host.
+
+    Args:
+        certificates: CA certificates beside the distribution's.
+        docker: Docker Engine and its ``daemon.json``.
+        uv: which uv is installed.
+        clients: client files of users and of the host (``.netrc``, ``.npmrc``, ``pip.conf``, …).
+    """
+
+    certificates: Certificates = Certificates()
+    docker: Docker | None = None
+    uv: Uv | None = None
+    clients: Clients | None = None
+
+
+BLOCKS = tuple(Settings.model_fields)
+
+
+def from_data(data: Mapping[str, Any], sources: Mapping[str, str] | None = None) -> Settings:
+    """Validate the merged data of one host.
+
+    Names that are no block are the user's own and stay untouched, unless such a name is a block's
+    with a slip of the pen.
+
+    Args:
+        data: what pyinfra merged for the host, by top-level name.
+        sources: the file in which each top-level name stands, for the error's text.
+
+    Raises:
+        SettingsError: everything that is wrong, each with file, key, finding and remedy.
+    """
+    where = sources or {}
+    found = _misspelt(data, where)
+    blocks = {name: data[name] for name in BLOCKS if name in data}
+    if blocks.get("certificates", ...) is None:
+        del blocks["certificates"]
+    try:
+        settings = Settings.model_validate(blocks)
+    except ValidationError as error:
+        found += [
+            replace(problem, source=where.get(_top(problem.path)))
+            for problem in problems(Settings, error, path="", source=None)
+        ]
+    if found:
+        raise SettingsError(found)
+    return settings
+
+
+def for_host(host: Host) -> Settings:
+    """Return the settings of a host in a deploy file.
+
+    ``config.py`` has validated them before anything connected, so this raises only where it was
+    not read: when pyinfra was started in another folder.
+
+    Args:
+        host: pyinfra's host.
+
+    Raises:
+        SettingsError: the data is wrong, or no group data was read at all.
+    """
+    data = host.data.dict()
+    if not any(name in data for name in BLOCKS) and not Path("group_data").is_dir():
+        raise SettingsError([Problem(path=host.name, text=_NO_DATA.format(folder=Path.cwd()))])
+    return from_data(data, sources_of(host))
+
+
+_NO_DATA = (
+    "has no settings, and {folder} has no folder group_data: pyinfra reads group data and "
+    "config.py only where it is started. Change to the project's folder first, or use --chdir"
+)
+
+
+def sources_of(
+    host: Host, inventory: str | None = None, folders: Sequence[Path] = (Path("group_data"),)
+) -> dict[str, str]:
+    """Return in which file each top-level name of a host's data stands.
+
+    Args:
+        host: pyinfra's host.
+        inventory: the inventory file; ``the inventory`` when it is not known.
+        folders: folders of group data, in the order in which pyinfra reads them.
+    """
+    own = inventory or "the inventory"
+    found: dict[str, str] = {}
+    # In the order of pyinfra's precedence: what comes later wins.
+    for group in ("all", *host.groups):
+        values = host.inventory.get_data() if group == "all" else None
+        for name in values or host.inventory.get_group_data(group):
+            found[name] = _file_with(name, group, folders) or own
+    found |= dict.fromkeys(host.inventory.get_host_data(host.name), f"{own} (host {host.name})")
+    return found | dict.fromkeys(host.inventory.get_override_data(), "--data")
+
+
+def _file_with(name: str, group: str, folders: Iterable[Path]) -> str | None:
+    files = [folder / f"{group}.py" for folder in folders]
+    holding = [file for file in files if file.is_file() and name in _assigned(file)]
+    return str(holding[-1]) if holding else None
+
+
+def _assigned(file: Path) -> set[str]:
+    """Return the names that a Python file sets, also inside ``if`` and ``with``."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    return {
+        node.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    }
+
+
+def _misspelt(data: Mapping[str, Any], sources: Mapping[str, str]) -> list[Problem]:
+    """Find names that are probably meant as a block: settings which would silently not apply."""
+    found = []
+    for name, value in data.items():
+        if name in BLOCKS or name.startswith("_") or not isinstance(value, Mapping):
+            continue
+        guess = near_miss(name, BLOCKS, cutoff=0.8)
+        if guess is not None:
+            text = (
+                f"is no block of settings, did you mean {guess!r}? "
+                f"(Blocks: {', '.join(BLOCKS)}; data of your own needs a name less like them)"
+            )
+            found.append(Problem(path=name, text=text, source=sources.get(name)))
+    return found
+
+
+def _top(path: str) -> str:
+    return path.partition(".")[0].partition("[")[0]
