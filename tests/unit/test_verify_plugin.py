@@ -1,0 +1,292 @@
+"""The plugin in runs of pytest of its own, with an ssh command that plays the hosts."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest_plugins = ["pytester"]
+
+# Plays every host on this machine: logs one line a call, and has no way to one of them.
+SSH = """#!/bin/sh
+echo "$@" >> "$UPLIFT_FAKE_LOG"
+for last; do :; done
+case "$*" in
+*" -O exit "*) exit 0 ;;
+*192.0.2.2*) echo "ssh: connect to host 192.0.2.2: No route to host" >&2; exit 255 ;;
+esac
+exec sh -c "$last"
+"""
+INVENTORY = """
+apps = [("web-1", {"ssh_hostname": "192.0.2.1"}), ("web-2", {"ssh_hostname": "192.0.2.2"})]
+builders = [("build-1", {"ssh_hostname": "192.0.2.3", "colour": "blue"})]
+"""
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    ssh = pytester.mkdir("bin") / "ssh"
+    ssh.write_text(SSH)
+    ssh.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{ssh.parent}:/usr/bin:/bin")
+    monkeypatch.setenv("UPLIFT_FAKE_LOG", str(pytester.path / "ssh.log"))
+    monkeypatch.setenv("TMPDIR", str(pytester.mkdir("tmp")))
+    pytester.mkdir("inventories").joinpath("prod.py").write_text(INVENTORY)
+    pytester.makepyfile(test_uv="def test_it(host, data):\n    assert host.run('true').rc == 0\n")
+    return pytester
+
+
+def run(project: pytest.Pytester, *args: str) -> pytest.RunResult:
+    # Plugins that are only in the way cost a second each time.
+    unused = ("cacheprovider", "hypothesispytest", "typeguard", "anyio")
+    without = [f"-pno:{name}" for name in (*unused, *(() if "-n" in args else ("xdist",)))]
+    return project.runpytest_subprocess(*without, *args, timeout=60)
+
+
+def ssh_calls(project: pytest.Pytester) -> list[str]:
+    log = project.path / "ssh.log"
+    return log.read_text().splitlines() if log.exists() else []
+
+
+def test_every_host_is_tested_under_its_name(project: pytest.Pytester) -> None:
+    done = run(project, "-v", "--inventory", "inventories/prod.py", "--limit", "web-1")
+    done.stdout.fnmatch_lines(["*test_uv.py::test_it?web-1? PASSED*"])
+    done.assert_outcomes(passed=1)
+
+
+def test_a_host_that_is_down_is_one_error_and_the_rest_go_on(project: pytest.Pytester) -> None:
+    project.makepyfile(test_docker="def test_a(host): pass\ndef test_b(host): pass\n")
+    done = run(project, "--inventory", "inventories/prod.py")
+    done.assert_outcomes(errors=1, passed=6, skipped=3)
+    done.stdout.fnmatch_lines(["*web-2 could not be reached: ssh: connect to host*No route*"])
+    assert done.ret == pytest.ExitCode.TESTS_FAILED
+
+
+def test_a_host_that_is_down_is_asked_once(project: pytest.Pytester) -> None:
+    run(project, "--inventory", "inventories/prod.py")
+    assert len([call for call in ssh_calls(project) if "192.0.2.2" in call]) == 1
+
+
+def test_workers_of_xdist_do_not_log_in_again(project: pytest.Pytester) -> None:
+    done = run(project, "--inventory", "inventories/prod.py", "-n", "2")
+    done.assert_outcomes(errors=1, passed=2, skipped=1)
+    logins = [call for call in ssh_calls(project) if call.endswith(" true")]
+    # A login and one test on each of the hosts that are up, one try of the other.
+    assert len(logins) == 5
+
+
+def test_limit_and_markers_choose_hosts(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        test_uv="""
+        import pytest
+
+        @pytest.mark.hosts("builders")
+        def test_by_group(host, data):
+            assert data["colour"] == "blue"
+
+        @pytest.mark.hosts("web-*")
+        def test_by_name(host): pass
+        """
+    )
+    done = run(project, "-v", "--strict-markers", "--inventory", "inventories/prod.py")
+    done.stdout.fnmatch_lines(["*test_by_group?build-1?*PASS*", "*test_by_name?web-1?*PASS*"])
+    done.assert_outcomes(passed=2, errors=1, skipped=1, deselected=3)
+
+
+def test_a_marker_that_names_no_group_is_warned_of(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        test_uv="import pytest\n@pytest.mark.hosts('bilders')\ndef test_it(host): pass\n"
+    )
+    done = run(project, "--inventory", "inventories/prod.py", "--limit", "web-1")
+    done.stdout.fnmatch_lines(["*hosts('bilders')*did you mean 'builders'?*"])
+
+
+@pytest.mark.parametrize(
+    ("args", "text"),
+    [
+        (["--inventory", "inventories/prd.py"], "*no inventory file*Did you mean*prod.py*"),
+        (["--inventory", "inventories/prod.py", "--limit", "x"], "*'x' selects no host*"),
+        (["--inventory", "inventories/prod.py", "--hosts", "local://"], "*exclude each other*"),
+        (["--limit", "web-1"], "*need --inventory FILE*"),
+    ],
+)
+def test_wrong_usage_tests_nothing(project: pytest.Pytester, args: list[str], text: str) -> None:
+    done = run(project, *args)
+    assert done.ret == pytest.ExitCode.USAGE_ERROR
+    done.stderr.fnmatch_lines([text])
+    assert ssh_calls(project) == []
+
+
+def test_what_cannot_be_supported_is_refused_before_anything_connects(
+    project: pytest.Pytester,
+) -> None:
+    project.path.joinpath("inventories/prod.py").write_text(
+        'apps = ["web-1", ("web-2", {"ssh_password": "hunter2"}), "@local"]\n'
+    )
+    done = run(project, "--inventory", "inventories/prod.py")
+    assert done.ret == pytest.ExitCode.USAGE_ERROR
+    done.stderr.fnmatch_lines(["*web-2: ssh_password:*", "*@local: the connector @local*"])
+    assert "hunter2" not in done.stderr.str() + done.stdout.str()
+    assert ssh_calls(project) == []
+
+
+def test_without_an_inventory_this_machine_is_never_tested(project: pytest.Pytester) -> None:
+    marker = project.path / "was-here"
+    project.makepyfile(test_uv=f"def test_it(host, data): host.run('touch {marker}')\n")
+    done = run(project)
+    assert done.ret == pytest.ExitCode.USAGE_ERROR
+    done.stderr.fnmatch_lines(["*not this machine: give --inventory*"])
+    assert not marker.exists()
+
+
+def test_collecting_connects_to_nothing(project: pytest.Pytester) -> None:
+    done = run(project, "--collect-only", "-q", "--inventory", "inventories/prod.py")
+    done.stdout.fnmatch_lines(["test_uv.py::test_it?web-2?"])
+    assert ssh_calls(project) == []
+
+
+def test_nothing_is_left_behind(project: pytest.Pytester) -> None:
+    run(project, "--inventory", "inventories/prod.py")
+    assert list((project.path / "tmp").glob("uplift-*")) == []
+
+
+def test_nothing_is_left_behind_after_an_interruption(project: pytest.Pytester) -> None:
+    project.makepyfile(test_uv="def test_it(host):\n    raise KeyboardInterrupt\n")
+    done = run(project, "--inventory", "inventories/prod.py")
+    assert done.ret == pytest.ExitCode.INTERRUPTED
+    assert list((project.path / "tmp").glob("uplift-*")) == []
+
+
+def test_the_results_of_each_host_are_written(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        test_docker="""
+        import pytest
+
+        def test_bad(host):
+            assert host.backend.hostname == "web-1", "this is not web-1"
+
+        def test_not_here(host):
+            pytest.skip("no docker")
+        """
+    )
+    run(project, "--inventory", "inventories/prod.py", "--verify-json", "out.json")
+    document = json.loads((project.path / "out.json").read_text())
+    hosts: dict[str, dict[str, Any]] = {host["name"]: host for host in document["hosts"]}
+    assert hosts["web-1"]["subjects"]["docker"] == {"passed": 1, "failed": 0, "skipped": 1}
+    assert hosts["build-1"]["subjects"]["uv"] == {"passed": 1, "failed": 0, "skipped": 0}
+    (failure,) = hosts["build-1"]["failures"]
+    assert failure["test"] == "test_bad[build-1]"
+    assert "this is not web-1" in failure["message"]
+    assert hosts["build-1"]["skips"][0]["reason"] == "no docker"
+    assert not hosts["web-2"]["reachable"]
+    assert hosts["web-2"]["subjects"] == {}
+
+
+def test_a_test_that_fails_in_its_teardown_counts_once_and_as_failed(
+    project: pytest.Pytester,
+) -> None:
+    project.makepyfile(
+        test_uv="""
+        import pytest
+
+        @pytest.fixture
+        def bad():
+            yield
+            assert False, "left a mess"
+
+        def test_it(host, bad): pass
+        """
+    )
+    args = ("--limit", "web-1", "--verify-json", "out.json")
+    run(project, "--inventory", "inventories/prod.py", *args)
+    (host,) = json.loads((project.path / "out.json").read_text())["hosts"]
+    assert host["subjects"]["uv"] == {"passed": 0, "failed": 1, "skipped": 0}
+
+
+def test_a_command_gets_standard_input_and_sudo(project: pytest.Pytester) -> None:
+    sudo = project.path / "bin" / "sudo"
+    sudo.write_text('#!/bin/sh\necho "sudo $1 $2 $3 $4"\nshift 4\nexec "$@"\n')
+    sudo.chmod(0o755)
+    project.path.joinpath("inventories/prod.py").write_text(
+        'apps = [("web-1", {"_sudo": True, "_sudo_user": "deploy"})]\n'
+    )
+    project.makepyfile(
+        test_uv="""
+        def test_it(host):
+            done = host.run("cat; echo %s", "a 'b' c", stdin="from here\\n")
+            assert done.stdout == "sudo -H -n -u deploy\\nfrom here\\na 'b' c\\n"
+        """
+    )
+    run(project, "--inventory", "inventories/prod.py").assert_outcomes(passed=1)
+
+
+def test_a_lost_connection_names_the_host(project: pytest.Pytester) -> None:
+    project.makepyfile(test_uv="def test_it(host):\n    host.run('echo gone >&2; exit 255')\n")
+    done = run(project, "--inventory", "inventories/prod.py", "--limit", "web-1")
+    done.stdout.fnmatch_lines(["*LostConnection: web-1: gone*"])
+
+
+def test_a_command_without_end_names_the_host(project: pytest.Pytester) -> None:
+    project.makepyfile(test_uv="def test_it(host):\n    host.run('sleep 30', timeout=1)\n")
+    done = run(project, "--inventory", "inventories/prod.py", "--limit", "web-1")
+    done.stdout.fnmatch_lines(["*LostConnection: web-1: no end after 1 s: sleep 30*"])
+
+
+# Everybody else's runs of pytest, in an environment that has uplift.
+
+
+def test_testinfra_by_itself_stays_as_it_is(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_it(host): assert host.run('true').rc == 0\n")
+    run(pytester, "--hosts", "local://").assert_outcomes(passed=1)
+    run(pytester).assert_outcomes(passed=1)
+
+
+def test_fixtures_of_the_same_names_stay_theirs(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.fixture
+        def data(): return 1
+
+        @pytest.fixture
+        def settings(): return 2
+
+        def test_it(data, settings): assert data + settings == 3
+        """
+    )
+    run(pytester).assert_outcomes(passed=1)
+
+
+def test_options_that_another_plugin_has_taken_get_a_longer_name(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makepyfile(
+        theirs="def pytest_addoption(parser): parser.addoption('--inventory')\n",
+        test_it="def test_it(): pass\n",
+    )
+    pytester.syspathinsert()
+    run(pytester, "-p", "theirs", "--inventory", "x").assert_outcomes(passed=1)
+    done = run(pytester, "-p", "theirs", "--uplift-inventory", "x.py")
+    done.stderr.fnmatch_lines(["*no inventory file x.py*"])
+
+
+def test_the_plugin_loads_nothing_that_a_run_without_inventory_does_not_need() -> None:
+    code = (
+        "import sys, uplift.verify.plugin; "
+        "print(*[n for n in ('pyinfra', 'pydantic', 'testinfra', 'paramiko') if n in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+def test_the_suite_of_this_repository_never_tests_this_machine(pytester: pytest.Pytester) -> None:
+    suite = Path(__file__).parents[1] / "verify"
+    done = run(pytester, "--rootdir", str(suite), str(suite))
+    assert done.ret == pytest.ExitCode.USAGE_ERROR
+    done.stderr.fnmatch_lines(["*give --inventory*"])
