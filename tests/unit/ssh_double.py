@@ -62,7 +62,10 @@ class SshDouble(paramiko.ServerInterface):
         }
 
     def close(self) -> None:
-        self.listener.close()
+        """Stop listening, also for the thread that waits for the next client."""
+        with contextlib.suppress(OSError):  # closed before
+            self.listener.shutdown(socket.SHUT_RDWR)
+            self.listener.close()
         for thing in self.open:
             thing.close()  # type: ignore[attr-defined]
 
@@ -98,9 +101,11 @@ class SshDouble(paramiko.ServerInterface):
 
     def _run(self, channel: paramiko.Channel, command: str) -> None:
         if self.shell is None:
-            channel.sendall(b"This account is currently not available.\n")
-            channel.send_exit_status(1)
-            channel.close()
+            with contextlib.suppress(OSError):
+                channel.makefile("rb").read()
+                channel.sendall(b"This account is currently not available.\n")
+                channel.send_exit_status(1)
+                channel.close()
             return
         process = subprocess.Popen(
             [self.shell, "-c", command],

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import secrets
 import socket
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import paramiko
@@ -38,6 +39,13 @@ def sudo_that(folder: Path, says: str) -> str:
     (folder / "sudo").write_text(f"#!/bin/sh\n{says}\n")
     (folder / "sudo").chmod(0o755)
     return f"{folder}:/usr/bin:/bin"
+
+
+@contextmanager
+def connected(folder: Path, path: str, **data: object) -> Iterator[Connection]:
+    """One host whose commands find their programs in ``path``."""
+    with ssh_server(folder, path=path) as server, Fleet([host(server, **data)]) as fleet:
+        yield fleet.connections["box"]
 
 
 def test_a_command_returns_its_exit_code_and_both_outputs(tmp_path: Path) -> None:
@@ -80,36 +88,32 @@ def test_hosts_are_served_at_the_same_time(tmp_path: Path) -> None:
 def test_sudo_of_the_inventory_is_used_unless_it_is_switched_off(tmp_path: Path) -> None:
     become = 'while [ "$1" != sh ]; do shift; done; export AS=root; exec "$@"'
     path = sudo_that(tmp_path / "bin", become)
-    with ssh_server(tmp_path / "s", path=path) as server:
-        with Fleet([host(server, _sudo=True)]) as fleet:
-            box = fleet.connections["box"]
-            assert box.has_sudo
-            assert box.run('echo "$AS"').stdout == "root\n"
-            assert box.run('echo "$AS"', sudo=False).stdout == "\n"
+    with connected(tmp_path / "s", path, _sudo=True) as box:
+        assert box.has_sudo
+        assert box.run('echo "$AS"').stdout == "root\n"
+        assert box.run('echo "$AS"', sudo=False).stdout == "\n"
 
 
 def test_sudo_that_wants_a_password_is_an_exit_code_and_never_a_question(tmp_path: Path) -> None:
     path = sudo_that(tmp_path / "bin", 'echo "sudo: a password is required" >&2; exit 1')
-    with ssh_server(tmp_path / "s", path=path) as server:
-        with Fleet([host(server, _sudo=True)]) as fleet:
-            result = fleet.connections["box"].run("true")
+    with connected(tmp_path / "s", path, _sudo=True) as box:
+        result = box.run("true")
     assert (result.rc, result.stderr) == (1, "sudo: a password is required")
 
 
 def test_a_sudo_password_is_handed_to_sudo_as_pyinfra_does(tmp_path: Path) -> None:
     word = secrets.token_hex(8)
     path = sudo_that(tmp_path / "bin", 'echo "asked: $($SUDO_ASKPASS)"')
-    with ssh_server(tmp_path / "s", path=path) as server:
-        with Fleet([host(server, _sudo=True, _sudo_password=word)]) as fleet:
-            assert fleet.connections["box"].run("true").stdout == f"asked: {word}\n"
+    with connected(tmp_path / "s", path, _sudo=True, _sudo_password=word) as box:
+        assert box.run("true").stdout == f"asked: {word}\n"
 
 
 def test_a_step_that_takes_too_long_is_cut_and_names_its_host(tmp_path: Path) -> None:
-    with ssh_server(tmp_path / "a") as slow, ssh_server(tmp_path / "b") as quick:
-        with Fleet([host(slow, "slow"), host(quick, "quick")]) as fleet:
-            results = fleet.each(
-                lambda c: c.run("sleep 20" if c.name == "slow" else "echo done", time_limit=1)
-            )
+    step = {"slow": "sleep 20", "quick": "echo done"}
+    with ExitStack() as stack:
+        servers = {name: stack.enter_context(ssh_server(tmp_path / name)) for name in step}
+        fleet = stack.enter_context(Fleet(host(s, name) for name, s in servers.items()))
+        results = fleet.each(lambda c: c.run(step[c.name], time_limit=1))
     assert isinstance(results["slow"], StepTimeout)
     assert "slow: the step took longer than 1 s" in str(results["slow"])
     assert results["quick"].stdout == "done\n"  # type: ignore[union-attr]
@@ -202,9 +206,12 @@ def test_connection_data_of_a_wrong_type_name_the_host_and_the_key() -> None:
 
 
 def test_a_defect_in_a_step_is_raised_and_not_taken_for_a_hosts_trouble(tmp_path: Path) -> None:
-    with ssh_server(tmp_path) as server, Fleet([host(server)]) as fleet:
-        with pytest.raises(ZeroDivisionError):
-            fleet.each(lambda connection: 1 / 0)
+    with (
+        ssh_server(tmp_path) as server,
+        Fleet([host(server)]) as fleet,
+        pytest.raises(ZeroDivisionError),
+    ):
+        fleet.each(lambda connection: 1 / 0)
 
 
 def test_the_controller_itself_can_be_a_host() -> None:

@@ -72,10 +72,10 @@ class Connection:
     def __init__(self, host: InventoryHost, *, connect_limit: float = CONNECT_LIMIT) -> None:
         self.name = host.name
         self._lock = threading.Lock()
-        config = Config(CONNECT_TIMEOUT=math.ceil(connect_limit))  # type: ignore[no-untyped-call]
+        config = Config(CONNECT_TIMEOUT=math.ceil(connect_limit))
         try:
             # A state of its own, so that wrong data of one host stops no other.
-            inventory = Inventory(([(host.name, dict(host.data))], {}))  # type: ignore[no-untyped-call]
+            inventory = Inventory(([(host.name, dict(host.data))], {}))
             self._state = State(inventory, config)
             self._host: Host = next(iter(inventory))
             arguments: dict[str, Any] = dict(pop_global_arguments(self._state, self._host, {})[0])
@@ -194,14 +194,17 @@ class Connection:
     def _result(self, output: CommandOutput, mark: str, sent: float, received: float) -> Result:
         lines = [line.rstrip("\r") for line in output.stdout_lines]
         if not lines or not lines[-1].startswith(mark):
-            if self.in_thread and not self._active():
-                raise Unreachable(self.name, Reason.LOST, "the connection was lost")
-            said = next((line for line in output.output_lines if line.strip()), "nothing")
-            raise Unreachable(
-                self.name, Reason.SHELL, f"no POSIX shell after the login; it said: {said}"
-            )
+            raise self._broken(next((ln for ln in output.output_lines if ln.strip()), "nothing"))
         rc = int(lines[-1].split()[1])
         return Result(rc, "\n".join(lines[:-1]), output.stderr, sent, received)
+
+    def _broken(self, said: str) -> Unreachable:
+        """Return why there is no result: the connection is gone, or the login has no shell."""
+        if self.in_thread and not self._active():
+            return Unreachable(self.name, Reason.LOST, f"the connection was lost ({said})")
+        return Unreachable(
+            self.name, Reason.SHELL, f"no POSIX shell after the login; it said: {said}"
+        )
 
     @contextmanager
     def _faults(self, limit: float) -> Iterator[None]:
@@ -214,8 +217,7 @@ class Connection:
         except PyinfraError as error:
             raise from_pyinfra(self.name, error) from None
         except (OSError, SSHException, EOFError) as error:
-            detail = f"the connection was lost ({error or type(error).__name__})"
-            raise Unreachable(self.name, Reason.LOST, detail) from None
+            raise self._broken(str(error) or type(error).__name__) from None
 
     @contextmanager
     def _limited(self, seconds: float) -> Iterator[None]:
