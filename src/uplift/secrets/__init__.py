@@ -1,0 +1,26 @@
+"""Where secrets come from, and the type that never prints itself.
+
+Group data refers to a secret by name, ``secret("nexus/admin")``; its value is looked up on the
+controller where it is used, in this order: environment variable, ``secrets.age``, the command of
+``uplift.toml``. The lab's are made up instead: ``lab_secret("nexus/admin")``.
+"""
+
+from uplift.secrets.errors import MissingSecretError
+from uplift.secrets.files import fingerprint_key
+from uplift.secrets.lookup import forget, missing, require, resolve
+from uplift.spec.secret import MASK, Secret, SecretRef, lab_secret, references, secret
+
+__all__ = [
+    "MASK",
+    "MissingSecretError",
+    "Secret",
+    "SecretRef",
+    "fingerprint_key",
+    "forget",
+    "lab_secret",
+    "missing",
+    "references",
+    "require",
+    "resolve",
+    "secret",
+]
