@@ -1,0 +1,104 @@
+"""A change of several steps that runs to its end on the host by itself.
+
+The script becomes a systemd unit of its own: when the connection drops, it goes on. Asked again
+with the same id, the call attaches to the job that runs, or returns the result that nobody has
+fetched yet. A fact of the same subject starts with ``facts.job.settled(subject)``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+from pyinfra.api.command import StringCommand
+
+from uplift.operations import script as scripts
+
+DIED = 70
+"""Exit code when a job ended without a result: killed, or the host went down."""
+
+NO_SYSTEMD = 69
+"""Exit code on hosts without systemd."""
+
+_ID = re.compile(r"[a-z][a-z0-9]*-[a-z0-9][a-z0-9.-]*")
+
+# Runs inside the unit. The script is a child in the background, so that a TERM is seen at once;
+# the result appears by rename, so that it is there whole or not at all.
+_INSIDE = r"""
+dir=$1; exec >"$dir/log" 2>&1 </dev/null
+export LC_ALL=C HOME=/root
+trap 'echo "uplift: the job was stopped: time limit, or by hand"; exit 143' TERM
+trap 'rc=$?; rm -f "$dir/script"; echo "$rc" >"$dir/rc.new"; sync "$dir/rc.new"
+  mv "$dir/rc.new" "$dir/rc"' EXIT
+sh "$dir/script" & wait "$!"
+"""
+
+# $1 id, $2 time limit in seconds, $3 the text above; the script comes by stdin.
+_START = r"""
+set -eu
+umask 077
+base=/var/lib/uplift/jobs; dir=$base/$1; unit=uplift-$1
+[ -d /run/systemd/system ] || { echo "uplift: this host has no systemd to run jobs" >&2; exit 69; }
+mkdir -p "$base"
+exec 9>"$base/.lock"; flock -w 60 9 || { echo "uplift: $base/.lock is held" >&2; exit 1; }
+runs() { systemctl is-active --quiet "$unit"; }
+if ! runs; then
+  find "$base" -mindepth 1 -maxdepth 1 -type d -mtime +7 -exec rm -rf {} +
+  # A result that was fetched, or that is old, answers no new question.
+  if [ -e "$dir/fetched" ] || [ -n "$(find "$dir/log" -mmin +60 2>/dev/null)" ]; then
+    rm -rf "$dir"
+  fi
+  if [ ! -e "$dir/log" ]; then
+    rm -rf "$dir"; mkdir "$dir"; cat >"$dir/script"
+    systemd-run --quiet --collect --unit="$unit" --description="uplift job $1" \
+      --property=Type=exec --property=KillMode=mixed --property=TimeoutStopSec=10 \
+      --property=RuntimeMaxSec="$2" sh -c "$3" "$unit" "$dir" </dev/null 9>&-
+  fi
+fi
+cat >/dev/null
+flock -u 9
+end=$(($(date +%s) + $2 + 30))
+while [ ! -e "$dir/rc" ] && { runs || { sleep 1; [ -e "$dir/rc" ]; }; }; do
+  [ "$(date +%s)" -lt "$end" ] || { echo "uplift: job $1 is still running" >&2; exit 75; }
+  sleep 0.2
+done
+cat "$dir/log" 2>/dev/null || :
+rc=70
+if [ -e "$dir/rc" ]; then rc=$(cat "$dir/rc")
+else echo "uplift: job $1 ended without a result (killed, or the host went down)" >&2; fi
+: >"$dir/fetched"
+exit "$rc"
+"""
+
+
+def identity(subject: str, *parts: str | bytes) -> str:
+    """Return an id for a job: the same change to the same state has the same one.
+
+    Args:
+        subject: what is changed, one word, as ``docker``.
+        parts: the script, and what was seen before (never only what is wanted: the same repair
+            of the same drift a day later is another job).
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        digest.update(len(data).to_bytes(8, "big") + data)
+    return f"{subject}-{digest.hexdigest()[:16]}"
+
+
+def start(id: str, script: str, *, limit: int = 900) -> StringCommand:
+    """Return a command that runs a script as a job and waits for its result.
+
+    The script is POSIX sh, runs as root with LC_ALL=C and without input, and travels by stdin
+    into a 0600 file that goes with the end of the job: it may hold secrets. Its output is
+    printed when it has ended, its exit code is the command's. Killed: 70.
+
+    Args:
+        id: as made by ``identity``.
+        script: shell text.
+        limit: seconds after which the job is stopped (143).
+    """
+    if not _ID.fullmatch(id):
+        msg = f"a job's id is subject-word in small letters and digits; found {id!r}"
+        raise ValueError(msg)
+    return scripts.run(_START, id, str(limit), _INSIDE, stdin=script, timeout=limit + 120)
