@@ -7,9 +7,6 @@ not merge into it. A block that is None, or stands nowhere, is not managed.
 What each block may hold: docs/settings.md.
 """
 
-# Every command on a host runs as root by sudo. Where sudo asks for a password: docs/secrets.md.
-_sudo = True
-
 # Seconds after which one command on a host is given up and the host counts as failed.
 _timeout = 900
 

@@ -8,7 +8,7 @@ from uplift import controller
 from uplift.secrets import lab_secret
 
 # Only these names are data; the rest of the file is how they are made.
-__all__ = ["certificates", "clients", "docker", "uv"]
+__all__ = ["_sudo", "certificates", "clients", "docker", "uv"]
 
 _BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 _PYTHON, _NPM = controller.python_index(), controller.npm_registry()
@@ -45,6 +45,9 @@ def _user(name: str) -> dict[str, object]:
         },
     }
 
+
+# The lab's user may become root without a password.
+_sudo = True
 
 # What this machine trusts beside its distribution's authorities, hosts of the lab trust as well.
 certificates = {"files": controller.certificates()}

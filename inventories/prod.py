@@ -15,8 +15,10 @@ group_data/, values for all hosts of this file alone in group_data/prod.py (make
 #         User deploy
 #         ProxyJump bastion.example.com
 _SSH = {
-    # The user who logs in; root's rights come by sudo (group_data/all.py).
+    # The user who logs in, and that commands run as root by sudo.
     "ssh_user": "deploy",
+    "_sudo": True,
+    # Where sudo asks for a password: docs/secrets.md, "sudo". Where the user is root: no _sudo.
     # Host keys that you have checked. Add one with `ssh-keyscan -t ed25519 HOST`, after comparing
     # its fingerprint with the one on the host's console. Without this line: ~/.ssh/known_hosts.
     "ssh_known_hosts_file": "inventories/known_hosts",

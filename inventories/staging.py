@@ -2,8 +2,9 @@
 
 # How to reach a host.
 _SSH = {
-    # The user who logs in.
+    # The user who logs in, and that commands run as root by sudo.
     "ssh_user": "deploy",
+    "_sudo": True,
     # Host keys that you have checked.
     "ssh_known_hosts_file": "inventories/known_hosts",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -75,8 +76,9 @@ def from_data(data: Mapping[str, Any], sources: Mapping[str, str] | None = None)
 def for_host(host: Host) -> Settings:
     """Return the settings of a host in a deploy file.
 
-    ``config.py`` has validated them before anything connected, so this raises only where it was
-    not read: when pyinfra was started in another folder.
+    ``config.py`` has validated them before anything connected, so they are wrong here only where
+    it was not read: when pyinfra was started in another folder. pyinfra's command line then ends
+    with exit code 64 before the first change: deploy files are loaded before anything is executed.
 
     Args:
         host: pyinfra's host.
@@ -84,6 +86,19 @@ def for_host(host: Host) -> Settings:
     Raises:
         SettingsError: the data is wrong, or no group data was read at all.
     """
+    import pyinfra
+
+    try:
+        return _checked(host)
+    except SettingsError as error:
+        if not pyinfra.is_cli:
+            raise
+        # pyinfra would print a traceback for any other exception, and exit with 1.
+        print(f"uplift: {error}", file=sys.stderr)
+        raise SystemExit(int(error.exit_code)) from None
+
+
+def _checked(host: Host) -> Settings:
     data = host.data.dict()
     if not any(name in data for name in BLOCKS) and not Path("group_data").is_dir():
         raise SettingsError([Problem(path=host.name, text=_NO_DATA.format(folder=Path.cwd()))])

@@ -1,0 +1,102 @@
+"""The data of the selected hosts: settings, pyinfra's own names, the password of sudo."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from uplift.guard.call import Call
+from uplift.secrets import SecretRef, references, resolve
+from uplift.settings import from_data, sources_of
+from uplift.spec.base import near_miss
+from uplift.spec.errors import Problem, SettingsError, UsageError
+
+if TYPE_CHECKING:
+    from pyinfra.api.host import Host
+
+SUDO_PASSWORD = "sudo_password"  # noqa: S105 - the name of a group data key
+"""Group data key that refers to the secret with which sudo is answered."""
+
+
+def check_settings(hosts: Iterable[Host], call: Call) -> None:
+    """Validate the settings of every host and report all that is wrong at once.
+
+    Args:
+        hosts: that are selected.
+        call: what pyinfra was asked to do.
+
+    Raises:
+        SettingsError: each problem once, however many hosts have it.
+    """
+    file = call.inventory if Path(call.inventory).is_file() else None
+    folders = [Path("group_data"), *map(Path, call.group_data)]
+    if file and Path(file).parent.resolve() != Path.cwd():
+        folders.insert(1, Path(file).parent / "group_data")
+    found: dict[Problem, None] = {}
+    for host in hosts:
+        sources = sources_of(host, file, folders)
+        data = host.data.dict()
+        found |= dict.fromkeys(misspelt_arguments(data, sources))
+        try:
+            settings = from_data(data, sources)
+        except SettingsError as error:
+            found |= dict.fromkeys(error.problems)
+        else:
+            found |= dict.fromkeys(_lab_secrets_elsewhere(host, references(settings)))
+    if found:
+        raise SettingsError(list(found))
+
+
+def misspelt_arguments(data: Mapping[str, Any], sources: Mapping[str, str]) -> list[Problem]:
+    """Find names like ``_sudu`` or ``ssh_usr``, which pyinfra would silently ignore.
+
+    Args:
+        data: of a host.
+        sources: the file in which each name stands.
+    """
+    from pyinfra.api.arguments import all_argument_meta
+    from pyinfra.connectors.ssh import connector_data_meta
+
+    known = [*all_argument_meta, *connector_data_meta]
+    found = []
+    for name in data:
+        guess = near_miss(name, known, cutoff=0.84) if name.startswith(("_", "ssh_")) else None
+        if guess and name not in known:
+            text = f"pyinfra knows no such name, did you mean {guess!r}?"
+            found.append(Problem(path=name, text=text, source=sources.get(name)))
+    return found
+
+
+def _lab_secrets_elsewhere(host: Host, refs: Iterable[SecretRef]) -> list[Problem]:
+    made_up = [] if "lab" in host.groups else [ref for ref in refs if ref.generate]
+    text = (
+        "lab_secret() makes up a value, and that is for the lab alone (the group `lab`): "
+        "write secret() and store the value with `uplift secrets set`"
+    )
+    return [Problem(path=f"{host.name}: {ref}", text=text) for ref in made_up]
+
+
+def answer_sudo(hosts: Sequence[Host]) -> None:
+    """Give pyinfra the password of sudo where group data refers to one.
+
+    It goes into pyinfra's configuration: host data would show it in `debug-inventory`.
+
+    Args:
+        hosts: that are selected.
+    """
+    refs = {
+        SecretRef.parse(data[SUDO_PASSWORD], path=SUDO_PASSWORD)
+        for data in (host.data.dict() for host in hosts)
+        if data.get(SUDO_PASSWORD) is not None
+    }
+    if len(refs) > 1:
+        names = ", ".join(sorted(ref.secret for ref in refs))
+        raise UsageError(
+            f"the selected hosts have different passwords for sudo ({names}), and pyinfra takes "
+            "one for a run: select hosts with one password by --limit"
+        )
+    if refs:
+        from pyinfra.context import config
+
+        config.SUDO_PASSWORD = resolve(refs.pop()).reveal()
