@@ -7,23 +7,13 @@ from collections.abc import Iterable
 from pyinfra.api.command import QuoteString, StringCommand
 from pyinfra.api.facts import FactBase
 
-from uplift.spec.uv import ABSENT, CURRENT, LINKS, ROOT, Entry, HostState
+from uplift.facts.look import LOOK
+from uplift.spec.entry import ABSENT, Entry
+from uplift.spec.uv import CURRENT, LINKS, ROOT, HostState
 
-# Every line: a word, a tab, values. "look" names what stands at a path without following a link;
-# only the root may be a link, to a larger disk.
-_LOOK = r"""
-export LC_ALL=C
+# Every line: a word, a tab, values. Only the root may be a link, to a larger disk.
+_READ = r"""
 version=$1
-line() { printf '%s' "$1"; shift; printf '\t%s' "$@"; printf '\n'; }
-rights() { stat -L -c '%a %u:%g' "$1"; }
-look() {
-  if [ -L "$2" ]; then line "$1" link "" "$(readlink "$2")"
-  elif [ -d "$2" ]; then line "$1" folder "$(rights "$2")" ""
-  elif [ -f "$2" ]; then line "$1" file "$(rights "$2")" "$3"
-  elif [ -e "$2" ]; then line "$1" other "" ""
-  else line "$1" absent "" ""; fi
-}
-hash() { [ ! -L "$1" ] && [ -f "$1" ] && sha256sum <"$1" | cut -c 1-64; }
 line host "$(id -u)" "$(uname -m)"
 if [ -L ROOT ] && [ -d ROOT ]; then line root folder "$(rights ROOT)" ""; else look root ROOT; fi
 look version "ROOT/$version"
@@ -44,11 +34,12 @@ exit 0
 """
 
 _SCRIPT = (
-    _LOOK.replace("LINK_LINES", "\n".join(f"look 'link {n}' {path}" for n, path in LINKS.items()))
+    f"{LOOK}\n{_READ.strip()}".replace(
+        "LINK_LINES", "\n".join(f"look 'link {n}' {path}" for n, path in LINKS.items())
+    )
     .replace("LEFT_LINKS", " ".join(f"{path}.uplift-tmp" for path in (CURRENT, *LINKS.values())))
     .replace("CURRENT", CURRENT)
     .replace("ROOT", ROOT)
-    .strip()
 )
 
 

@@ -181,9 +181,9 @@ _MAIN = r"""
 mkdir -p "$root" /usr/local/bin || fail "cannot make $root"
 chown 0:0 "$root" && chmod 0755 "$root" || fail "cannot own $root"
 # A run whose controller was killed may still be at work here: let it end first.
-exec 9>"$root/.lock"
+exec 9<"$root"
 if command -v flock >/dev/null 2>&1; then
-  flock -w 120 9 || fail "another installation of uv holds $root/.lock"
+  flock -w 120 9 || fail "another installation of uv is at work in $root"
 fi
 rm -rf "$root"/.[0-9]*.tmp-*
 rm -f "$current.uplift-tmp" /usr/local/bin/uv.uplift-tmp /usr/local/bin/uvx.uplift-tmp

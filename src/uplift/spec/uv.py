@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator
 
 from uplift.spec.base import Block
+from uplift.spec.entry import ABSENT, Entry
 
 ROOT = "/opt/uv"
 """Every version has a folder in it; the link ``current`` in it names the active one."""
@@ -136,22 +137,6 @@ class Release:
         return self.size + sum(binary.size for binary in self.binaries.values())
 
 
-@dataclass(frozen=True)
-class Entry:
-    """What stands at a path of a host.
-
-    Args:
-        kind: ``absent``, ``link``, ``file``, ``folder`` or ``other``.
-        rights: mode, user and group, as ``755 0:0``; empty for a link or when absent.
-        detail: where a link points, or a file's sha256.
-    """
-
-    kind: str
-    rights: str = ""
-    detail: str = ""
-
-
-ABSENT = Entry("absent")
 RIGHTS = "755 0:0"
 
 
