@@ -126,7 +126,6 @@ def test_an_agent_and_default_keys_can_be_switched_off(tmp_path: Path) -> None:
         "ssh_password",
         "ssh_key_password",
         "ssh_paramiko_connect_kwargs",
-        "_sudo_password",
         "_use_sudo_password",
         "_su_user",
         "_doas",

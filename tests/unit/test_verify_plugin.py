@@ -9,34 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import verify_double
+from verify_double import ssh_calls
 
 pytest_plugins = ["pytester"]
-
-# Plays every host on this machine: logs one line a call, and has no way to one of them.
-SSH = """#!/bin/sh
-echo "$@" >> "$UPLIFT_FAKE_LOG"
-for last; do :; done
-case "$*" in
-*" -O exit "*) exit 0 ;;
-*192.0.2.2*) echo "ssh: connect to host 192.0.2.2: No route to host" >&2; exit 255 ;;
-esac
-exec sh -c "$last"
-"""
-INVENTORY = """
-apps = [("web-1", {"ssh_hostname": "192.0.2.1"}), ("web-2", {"ssh_hostname": "192.0.2.2"})]
-builders = [("build-1", {"ssh_hostname": "192.0.2.3", "colour": "blue"})]
-"""
 
 
 @pytest.fixture
 def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    ssh = pytester.mkdir("bin") / "ssh"
-    ssh.write_text(SSH)
-    ssh.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{ssh.parent}:/usr/bin:/bin")
-    monkeypatch.setenv("UPLIFT_FAKE_LOG", str(pytester.path / "ssh.log"))
-    monkeypatch.setenv("TMPDIR", str(pytester.mkdir("tmp")))
-    pytester.mkdir("inventories").joinpath("prod.py").write_text(INVENTORY)
+    verify_double.make(pytester.path, monkeypatch)
     pytester.makepyfile(test_uv="def test_it(host, data):\n    assert host.run('true').rc == 0\n")
     return pytester
 
@@ -46,11 +27,6 @@ def run(project: pytest.Pytester, *args: str) -> pytest.RunResult:
     unused = ("cacheprovider", "hypothesispytest", "typeguard", "anyio")
     without = [f"-pno:{name}" for name in (*unused, *(() if "-n" in args else ("xdist",)))]
     return project.runpytest_subprocess(*without, *args, timeout=60)
-
-
-def ssh_calls(project: pytest.Pytester) -> list[str]:
-    log = project.path / "ssh.log"
-    return log.read_text().splitlines() if log.exists() else []
 
 
 def test_every_host_is_tested_under_its_name(project: pytest.Pytester) -> None:
@@ -69,13 +45,13 @@ def test_a_host_that_is_down_is_one_error_and_the_rest_go_on(project: pytest.Pyt
 
 def test_a_host_that_is_down_is_asked_once(project: pytest.Pytester) -> None:
     run(project, "--inventory", "inventories/prod.py")
-    assert len([call for call in ssh_calls(project) if "192.0.2.2" in call]) == 1
+    assert len([call for call in ssh_calls(project.path) if "192.0.2.2" in call]) == 1
 
 
 def test_workers_of_xdist_do_not_log_in_again(project: pytest.Pytester) -> None:
     done = run(project, "--inventory", "inventories/prod.py", "-n", "2")
     done.assert_outcomes(errors=1, passed=2, skipped=1)
-    logins = [call for call in ssh_calls(project) if call.endswith(" true")]
+    logins = [call for call in ssh_calls(project.path) if call.endswith(" true")]
     # A login and one test on each of the hosts that are up, one try of the other.
     assert len(logins) == 5
 
@@ -119,7 +95,7 @@ def test_wrong_usage_tests_nothing(project: pytest.Pytester, args: list[str], te
     done = run(project, *args)
     assert done.ret == pytest.ExitCode.USAGE_ERROR
     done.stderr.fnmatch_lines([text])
-    assert ssh_calls(project) == []
+    assert ssh_calls(project.path) == []
 
 
 def test_what_cannot_be_supported_is_refused_before_anything_connects(
@@ -132,7 +108,7 @@ def test_what_cannot_be_supported_is_refused_before_anything_connects(
     assert done.ret == pytest.ExitCode.USAGE_ERROR
     done.stderr.fnmatch_lines(["*web-2: ssh_password:*", "*@local: the connector @local*"])
     assert "hunter2" not in done.stderr.str() + done.stdout.str()
-    assert ssh_calls(project) == []
+    assert ssh_calls(project.path) == []
 
 
 def test_without_an_inventory_this_machine_is_never_tested(project: pytest.Pytester) -> None:
@@ -147,7 +123,7 @@ def test_without_an_inventory_this_machine_is_never_tested(project: pytest.Pytes
 def test_collecting_connects_to_nothing(project: pytest.Pytester) -> None:
     done = run(project, "--collect-only", "-q", "--inventory", "inventories/prod.py")
     done.stdout.fnmatch_lines(["test_uv.py::test_it?web-2?"])
-    assert ssh_calls(project) == []
+    assert ssh_calls(project.path) == []
 
 
 def test_nothing_is_left_behind(project: pytest.Pytester) -> None:
@@ -223,6 +199,29 @@ def test_a_command_gets_standard_input_and_sudo(project: pytest.Pytester) -> Non
         """
     )
     run(project, "--inventory", "inventories/prod.py").assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("asks", [True, False])
+def test_the_password_of_sudo_is_read_by_sudo_alone(project: pytest.Pytester, asks: bool) -> None:
+    sudo = project.path / "bin" / "sudo"
+    read = '[ "$(head -n 1)" = "open sesame" ] || exit 1\n' if asks else ""
+    # dash's read and head leave the rest of a pipe alone only where they read byte by byte.
+    read = read.replace("$(head -n 1)", '$(IFS= read -r p; printf %s "$p")')
+    sudo.write_text(
+        f'#!/bin/sh\n[ "$1 $2 $3 $4" = "-H -k -S -p" ] || exit 1\n{read}shift 5\nexec "$@"\n'
+    )
+    sudo.chmod(0o755)
+    project.path.joinpath("inventories/prod.py").write_text(
+        'apps = [("web-1", {"_sudo": True, "_sudo_password": "open sesame"})]\n'
+    )
+    project.makepyfile(
+        test_uv="""
+        def test_it(host):
+            assert host.run("cat", stdin="from\\nhere\\n").stdout == "from\\nhere\\n"
+        """
+    )
+    run(project, "--inventory", "inventories/prod.py").assert_outcomes(passed=1)
+    assert not any("sesame" in call for call in ssh_calls(project.path))
 
 
 def test_a_lost_connection_names_the_host(project: pytest.Pytester) -> None:

@@ -77,7 +77,7 @@ class InventoryBackend(BaseBackend):  # type: ignore[misc]  # testinfra has no t
         try:
             done = subprocess.run(
                 self.connection.ssh(text),
-                input=str(kwargs.get("stdin", "")).encode(),
+                input=self.connection.stdin(str(kwargs.get("stdin", "")).encode()),
                 capture_output=True,
                 timeout=limit,
             )

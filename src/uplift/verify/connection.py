@@ -22,6 +22,10 @@ AT_ONCE = 16
 # A socket's path may have 107 characters, and ssh adds 17 while it makes one.
 LONGEST_FOLDER = 80
 
+# Where sudo needs no password after all, it must not reach the command either.
+_BEGIN = "uplift-begin"
+_SKIP = f'while IFS= read -r line && [ "$line" != {_BEGIN} ]; do :; done; unset line; '
+
 
 @dataclass(frozen=True)
 class Connection:
@@ -38,16 +42,39 @@ class Connection:
     problem: str = ""
 
     def ssh(self, command: str) -> list[str]:
-        """Return the words that run a command of a shell on the host, with the inventory's sudo."""
+        """Return the words that run a command of a shell on the host, with the inventory's sudo.
+
+        Args:
+            command: for the shell.
+        """
         return ["ssh", "-F", str(self.config), self.host.address, self._elevated(command)]
+
+    def stdin(self, content: bytes) -> bytes:
+        """Return what to write to :meth:`ssh`: sudo's password goes first, never into argv.
+
+        Args:
+            content: for the command.
+        """
+        password = self._password
+        return f"{password}\n{_BEGIN}\n".encode() + content if password else content
 
     def _elevated(self, command: str) -> str:
         if not self.host.data.get("_sudo"):
             return command
         user = self.host.data.get("_sudo_user")
+        ask = ["-n"]
+        if self._password:
+            # -k: a sudo that remembers the password would leave it to the command.
+            ask = ["-k", "-S", "-p", ""]
+            command = f"{_SKIP}{command}"
         return shlex.join(
-            ["sudo", "-H", "-n", *(["-u", user] if user else []), "sh", "-c", command]
+            ["sudo", "-H", *ask, *(["-u", str(user)] if user else []), "sh", "-c", command]
         )
+
+    @property
+    def _password(self) -> str:
+        data = self.host.data
+        return str(data.get("_sudo_password") or "") if data.get("_sudo") else ""
 
 
 @dataclass
@@ -126,7 +153,7 @@ def _login(one: Connection) -> str:
         try:
             done = subprocess.run(
                 one.ssh("true"),
-                stdin=subprocess.DEVNULL,
+                input=one.stdin(b""),
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
                 timeout=OPEN_LIMIT,

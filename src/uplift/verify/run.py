@@ -1,0 +1,163 @@
+"""Run the tests of an inventory in a process of their own and judge what came out."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from uplift.spec.errors import Exit, UpliftError, UsageError
+from uplift.verify.results import OUTCOMES
+
+SUBJECTS = ("certificates", "docker", "uv", "clients", "secrets")
+CLEAN_UP_LIMIT = 30.0  # seconds for pytest to close its connections after Ctrl-C
+
+# pytest's exit codes, here because importing pytest takes longer than all the rest.
+_TESTS_FAILED, _USAGE_ERROR, _NOTHING_COLLECTED = 1, 4, 5
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to run.
+
+    Args:
+        inventory: a file, or what else pyinfra takes.
+        limit: groups or patterns of host names.
+        expression: pytest's ``-k``.
+        tests: folders or files of tests.
+        junit: file for pytest's JUnit results.
+        workers: how many processes run tests; 0 means none beside pytest's own.
+        verbose: show pytest's whole output.
+    """
+
+    inventory: str
+    limit: Sequence[str] = ()
+    expression: str | None = None
+    tests: Sequence[str] = ("tests/verify",)
+    junit: str | None = None
+    workers: int = 0
+    verbose: bool = False
+
+    def command(self, results: Path) -> list[str]:
+        """Return the words that run pytest.
+
+        Args:
+            results: file for the results of each host.
+        """
+        words = [sys.executable, "-m", "pytest", *self.tests, "--inventory", self.inventory]
+        for name in self.limit:
+            words += ["--limit", name]
+        words += ["--verify-json", str(results)]
+        words += ["-v", "-rA"] if self.verbose else ["-q", "--no-header", "--tb=no", "-rE"]
+        words += ["-k", self.expression] if self.expression else []
+        words += ["--junitxml", self.junit] if self.junit else []
+        return words + (["-n", str(self.workers)] if self.workers else [])
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came out of a run.
+
+    Args:
+        document: the results of each host, as plain data.
+        exit_code: for ``uplift``.
+    """
+
+    document: Mapping[str, Any]
+    exit_code: Exit
+
+    @property
+    def hosts(self) -> list[dict[str, Any]]:
+        """Return the results of each host."""
+        return list(self.document["hosts"])
+
+    @property
+    def subjects(self) -> list[str]:
+        """Return the subjects that were tested, ours first."""
+        found = {subject for host in self.hosts for subject in host["subjects"]}
+        return [one for one in SUBJECTS if one in found] + sorted(found.difference(SUBJECTS))
+
+    def total(self, outcome: str) -> int:
+        """Return how many tests passed, failed or were skipped."""
+        return sum(c[outcome] for host in self.hosts for c in host["subjects"].values())
+
+
+def run(request: Request) -> Verdict:
+    """Test the hosts; pytest's own output goes to stderr.
+
+    Args:
+        request: what to run.
+
+    Raises:
+        UsageError: wrong inventory, limit or settings, or nothing to test.
+        UpliftError: the tests themselves could not be loaded or run.
+    """
+    _check(request)
+    with tempfile.TemporaryDirectory(prefix="uplift-verify-") as folder:
+        results, complaints = Path(folder, "results.json"), Path(folder, "stderr")
+        code = _pytest(request.command(results), complaints)
+        said = complaints.read_text(errors="replace").strip()
+        if code not in (Exit.DONE, _TESTS_FAILED):
+            raise _error(request, code, said)
+        if said:
+            print(said, file=sys.stderr)
+        return judge(json.loads(results.read_text()), failed=code != Exit.DONE)
+
+
+def judge(document: Mapping[str, Any], *, failed: bool) -> Verdict:
+    """Find the exit code of a run.
+
+    Args:
+        document: the results of each host.
+        failed: whether pytest failed, perhaps in a test of no host.
+    """
+    if not all(host["reachable"] for host in document["hosts"]):
+        code = Exit.HELD
+    else:
+        code = Exit.FAILED if failed else Exit.DONE
+    verdict = Verdict({**document, "exit_code": int(code)}, code)
+    if code is Exit.DONE and not any(verdict.total(outcome) for outcome in OUTCOMES):
+        raise UsageError("no test ran on any host: nothing was verified")
+    return verdict
+
+
+def _check(request: Request) -> None:
+    for path in request.tests:
+        if not Path(path.split("::", 1)[0]).exists():
+            raise UsageError(
+                f"there are no tests in {path} (seen from {Path.cwd()}): "
+                "change to the project's folder, or name them with --tests"
+            )
+    if request.workers and importlib.util.find_spec("xdist") is None:
+        raise UsageError("-n needs pytest-xdist, which is not installed")
+
+
+def _pytest(command: Sequence[str], complaints: Path) -> int:
+    with (
+        complaints.open("wb") as errors,
+        subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno(), stderr=errors
+        ) as child,
+    ):
+        try:
+            return child.wait()
+        except KeyboardInterrupt:
+            # It got the same signal: let it close its connections.
+            child.wait(CLEAN_UP_LIMIT)
+            raise
+
+
+def _error(request: Request, code: int, said: str) -> UpliftError:
+    if code == _USAGE_ERROR:
+        lines = [line.removeprefix("ERROR: ") for line in said.splitlines() if line.strip()]
+        return UsageError("\n".join(lines) or "pytest did not accept its options")
+    if code == _NOTHING_COLLECTED:
+        chosen = f" matches -k {request.expression!r}" if request.expression else " was found"
+        return UsageError(f"no test{chosen} in {', '.join(request.tests)}")
+    return UpliftError(f"the tests could not be run, pytest ended with {code}\n{said}".strip())

@@ -1,0 +1,104 @@
+"""``uplift verify``: exit codes, table and JSON of a whole run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import verify_double
+
+from uplift.cli.main import run
+from uplift.spec.errors import Exit
+
+INVENTORY = "inventories/prod.py"
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    verify_double.make(tmp_path, monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-pno:hypothesispytest -pno:cacheprovider")
+    monkeypatch.setenv("COLUMNS", "120")
+    write(tmp_path, "uv", "def test_it(host): pass")
+    return tmp_path
+
+
+def write(project: Path, subject: str, text: str) -> None:
+    file = project / "tests" / "verify" / f"test_{subject}.py"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text + "\n")
+
+
+def test_all_passed_is_0_with_a_table(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    write(project, "certificates", "import pytest\ndef test_it(host): pytest.skip('none listed')")
+    assert run(["verify", INVENTORY, "--limit", "web-1", "--limit", "builders"]) == Exit.DONE
+    out = capfd.readouterr().out
+    header, rows = out.splitlines()[1], out.splitlines()
+    assert header.split()[1::2] == ["host", "certificates", "uv"]
+    assert any("web-1" in row and "1 skipped" in row and "1 ok" in row for row in rows)
+    assert "skipped certificates: none listed (build-1, web-1)" in rows
+    assert rows[-1] == "2 hosts: 2 passed, 0 failed, 2 skipped, 0 unreachable"
+
+
+def test_a_failure_is_1_and_shown_shortened(
+    project: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write(project, "uv", "def test_it(host):\n    assert 0, 'bad\\n' + 'line\\n' * 30 + 'end'")
+    assert run(["verify", INVENTORY, "--limit", "web-1"]) == Exit.FAILED
+    out = capfd.readouterr().out
+    assert "FAILED web-1 uv: test_it[web-1]" in out
+    assert "AssertionError: bad" in out
+    assert out.count("line") < 10
+
+
+def test_an_unreachable_host_is_3_and_has_its_row(
+    project: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["verify", INVENTORY]) == Exit.HELD
+    out = capfd.readouterr().out
+    assert "unreachable web-2: ssh: connect to host 192.0.2.2: No route to host" in out
+    assert out.splitlines()[-1] == "3 hosts: 2 passed, 0 failed, 0 skipped, 1 unreachable"
+
+
+def test_json_is_all_that_stands_on_stdout(
+    project: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["verify", INVENTORY, "--json", "--junit", "junit.xml", "-v"]) == Exit.HELD
+    captured = capfd.readouterr()
+    document = json.loads(captured.out)
+    assert document["exit_code"] == Exit.HELD
+    assert [host["reachable"] for host in document["hosts"]] == [True, False, True]
+    assert "test_it[web-1] PASSED" in captured.err
+    assert "web-1" in (project / "junit.xml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("args", "text"),
+    [
+        (["inventories/prd.py"], "no inventory file inventories/prd.py"),
+        ([INVENTORY, "--limit", "nope"], "--limit 'nope' selects no host"),
+        ([INVENTORY, "-k", "nope", "--limit", "web-1"], "no test matches -k 'nope'"),
+        ([INVENTORY, "--tests", "nope"], "there are no tests in nope"),
+    ],
+)
+def test_wrong_usage_is_64_and_says_why(
+    project: Path, capfd: pytest.CaptureFixture[str], args: list[str], text: str
+) -> None:
+    assert run(["verify", *args]) == Exit.USAGE
+    captured = capfd.readouterr()
+    assert f"uplift: {text}" in captured.err.replace(f"{INVENTORY}: ", "")
+    assert captured.out == ""
+
+
+def test_markers_that_leave_no_test_are_an_error(project: Path) -> None:
+    write(project, "uv", "import pytest\n@pytest.mark.hosts('builders')\ndef test_it(host): pass")
+    assert run(["verify", INVENTORY, "--limit", "web-1"]) == Exit.USAGE
+
+
+def test_a_test_file_that_does_not_load_is_shown(
+    project: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write(project, "uv", "import no_such_module_here")
+    assert run(["verify", INVENTORY, "--limit", "web-1"]) == Exit.FAILED
+    assert "no_such_module_here" in capfd.readouterr().err
