@@ -39,6 +39,7 @@ if [ "$(get ActiveState)" = active ] || [ "$(get ActiveState)" = reloading ]; th
   echo "info $(timeout 20 docker -H unix:///var/run/docker.sock info --format '{{json .}}' \
     2>/dev/null | base64 -w 0)"
 fi
+[ -s /var/lib/docker/swarm/docker-state.json ] && echo "swarm files"
 file=/etc/docker/daemon.json
 if [ -f "$file" ] && [ ! -L "$file" ]; then content=$(base64 -w 0 "$file"); else content=-; fi
 stat -c "config %a %u:%g %.9Y ${content:--} %F" "$file" 2>/dev/null

@@ -76,6 +76,7 @@ class DockerState:
         os: distribution and version, as ``("debian", "13")``.
         packages: versions of installed packages that bring or imitate an Engine.
         engine: path of ``dockerd``.
+        client: path of ``docker``.
         unit: properties of ``docker.service``; empty without that unit.
         started: when the daemon was started, in seconds; 0 when it is not running.
         reloaded: when it was last reloaded (or started).
@@ -84,6 +85,7 @@ class DockerState:
         certs: CA files of registries, by registry.
         bundle: the system's CA bundle.
         info: ``docker info`` of the running daemon.
+        swarm_files: the state of a Swarm is kept under ``/var/lib/docker``.
         record: contents of ``RECORD``.
         loaded: contents of ``LOADED``.
     """
@@ -102,6 +104,7 @@ class DockerState:
     certs: Mapping[str, CaFile] = field(default_factory=dict)
     bundle: CaFile | None = None
     info: Mapping[str, Any] | None = None
+    swarm_files: bool = False
     record: Mapping[str, Any] = field(default_factory=dict)
     loaded: Loaded | None = None
 
@@ -122,7 +125,9 @@ class DockerState:
 
     @property
     def swarm(self) -> bool:
-        """Tell whether the host is part of a Swarm."""
+        """Tell whether the host is part of a Swarm, also while the daemon is stopped."""
+        if self.info is None:
+            return self.swarm_files
         state = (self.info or {}).get("Swarm", {}).get("LocalNodeState", "inactive")
         return state not in ("inactive", "")
 
@@ -161,6 +166,7 @@ def parse(lines: Iterable[str]) -> DockerState:
         certs=dict(_cert(value) for value in found.get("cert", ())),
         bundle=_ca(one["bundle"]) if "bundle" in one else None,
         info=json.loads(_bytes(one["info"])) if one.get("info") else None,
+        swarm_files="swarm" in one,
         record=_record(_bytes(one.get("record"))),
         loaded=_loaded(one.get("loaded")),
     )
@@ -199,7 +205,17 @@ def _record(data: bytes) -> Mapping[str, Any]:
         value = json.loads(data)
     except ValueError:
         return {}
-    return value if isinstance(value, dict) and value.get("format") == 1 else {}
+    if not isinstance(value, dict) or value.get("format") != 1:
+        return {}
+    keys, certs = value.get("keys"), value.get("certs")
+    well = isinstance(keys, list) and all(_is_key(item) for item in keys)
+    return value if well and isinstance(certs, dict) else {}
+
+
+def _is_key(item: Any) -> bool:
+    """Tell whether this is a path and its value."""
+    path = item[0] if isinstance(item, list) and len(item) == 2 else None
+    return isinstance(path, list) and all(isinstance(name, str) for name in path)
 
 
 def _loaded(value: str | None) -> Loaded | None:
