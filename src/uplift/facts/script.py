@@ -1,8 +1,17 @@
-"""Scripts that run on a host: input that pyinfra never prints."""
+"""Scripts that run on a host: input and output that pyinfra never prints."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
+
+from paramiko import SSHException
+from pyinfra import logger
+from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS, pop_global_arguments
+from pyinfra.api.facts import FactBase
+from pyinfra.api.host import Host
+
+T = TypeVar("T")
 
 
 class HiddenInput:
@@ -29,3 +38,34 @@ class HiddenInput:
 
     def __repr__(self) -> str:
         return "<hidden input>"
+
+
+def read_quietly(host: Host, fact: type[FactBase[T]], **arguments: Any) -> T | None:
+    """Return a fact whose output must not be shown: pyinfra prints it at ``-vvv`` and on failure.
+
+    Args:
+        host: where to read.
+        fact: what to read.
+        arguments: of the fact's command.
+
+    Returns:
+        The fact, or None when it could not be read: then the host has failed.
+    """
+    wanted = dict(host.current_op_global_arguments or {})
+    given, _ = pop_global_arguments(host.state, host, wanted)
+    connection = {key: value for key, value in given.items() if key in CONNECTOR_ARGUMENT_KEYS}
+    try:
+        good, output = host.run_shell_command(
+            fact().command(**arguments),
+            print_output=False,
+            print_input=host.state.print_fact_input,
+            **connection,
+        )
+        if good:
+            return fact().process(output.stdout_lines)
+        reason = "\n".join(output.stderr_lines)
+    except (TimeoutError, OSError, SSHException, ValueError) as error:
+        reason = str(error) or type(error).__name__
+    host.log(f"{fact.__name__} could not be read: {reason}", log_func=logger.error)
+    host.state.fail_hosts({host})
+    return None

@@ -131,7 +131,7 @@ def _records(host: HostState, old: Record, new: Record) -> dict[str, str | None]
 
 
 def _decide(wanted: Wanted, host: HostState, record: Record, key: bytes) -> _File:
-    state = host.files.get(wanted.place, FileState("absent", str(wanted.place)))
+    state = _state(wanted.place, host)
     own = record.files.get(wanted.place, FileRecord())
     if not wanted.entries and state.status in ("absent", "no-user", "no-home"):
         return _File(FileRecord())
@@ -142,6 +142,11 @@ def _decide(wanted: Wanted, host: HostState, record: Record, key: bytes) -> _Fil
     except Broken as error:
         return _File(own, error=f"{state.path}: {error}")
     return _decided(wanted, state, host, own, merged)
+
+
+def _state(place: Place, host: HostState) -> FileState:
+    there = place.is_host or place.user in host.users
+    return host.files.get(place, FileState("absent" if there else "no-user", str(place)))
 
 
 def _decided(

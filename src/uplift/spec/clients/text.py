@@ -33,6 +33,8 @@ class Document(Protocol):
 
     made: set[str]
 
+    def __init__(self, text: str, made: set[str] | None = None) -> None: ...
+
     def values(self) -> dict[str, str]:
         """Return the entries as clients read them: of twins, the one that counts."""
         ...
