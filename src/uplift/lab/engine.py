@@ -1,0 +1,189 @@
+"""The local Docker Engine: reach it, and where asked to, install and start it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import IO
+
+import docker
+from docker import DockerClient
+from docker.errors import DockerException
+
+from uplift.lab.report import Report
+from uplift.spec.errors import UpliftError, UsageError
+
+SOCKET = "unix:///var/run/docker.sock"
+START_LIMIT = 60  # seconds
+LOG = Path("/var/log/uplift-dockerd.log")
+_RUN = Path("/var/run")
+_SYSTEMD = Path("/run/systemd/system")
+
+
+def connect() -> DockerClient:
+    """Return a client of the local Docker Engine.
+
+    Raises:
+        UpliftError: no Engine answers; the text says what to do.
+        UsageError: ``DOCKER_HOST`` names an Engine on another machine.
+    """
+    address = _address()
+    try:
+        client = docker.DockerClient(base_url=address, version="auto", timeout=180)
+        client.ping()
+    except DockerException as error:
+        raise UpliftError(_advice(address, error)) from error
+    return client
+
+
+def _address() -> str:
+    address = os.environ.get("DOCKER_HOST") or SOCKET
+    if not address.startswith("unix://"):
+        raise UsageError(
+            f"DOCKER_HOST is {address}: the lab needs a Docker Engine on this machine (unix://…), "
+            "because its hosts are reached on loopback addresses"
+        )
+    return address
+
+
+def _advice(address: str, error: DockerException) -> str:
+    if "Permission denied" in str(error) or "PermissionError" in str(error):
+        return (
+            f"this user may not use Docker at {address}.\n"
+            "Run as root, or `sudo usermod -aG docker $USER` and log in again."
+        )
+    return (
+        f"no Docker Engine answers at {address}.\n"
+        "Start it (`sudo systemctl start docker`), or install it "
+        "(Debian: `sudo apt-get install docker.io`),\n"
+        "or run `uplift lab up --yes` as root on Debian, which does both."
+    )
+
+
+def ensure(report: Report, *, yes: bool) -> DockerClient:
+    """Return a client of the local Engine; with ``yes`` install and start what is missing.
+
+    Args:
+        report: told what is done.
+        yes: the user agreed that Debian's package is installed and the daemon started.
+    """
+    try:
+        return connect()
+    except UsageError:
+        raise
+    except UpliftError:
+        if not yes or not _may_install():
+            raise
+    if shutil.which("dockerd") is None:
+        _install(report)
+    return _started(report)
+
+
+def _may_install() -> bool:
+    """Say whether Docker can be installed here: root on Debian, at the usual address."""
+    debian = Path("/etc/debian_version").exists() and sys.platform == "linux"
+    return debian and os.geteuid() == 0 and _address() == SOCKET
+
+
+def _install(report: Report) -> None:
+    report("installing Debian's docker.io")
+    _apt("update")
+    packages = ["docker.io"]
+    # From Debian 13 on the client and BuildKit's front end are packages of their own.
+    for extra in ("docker-cli", "docker-buildx"):
+        if subprocess.run(["apt-cache", "show", extra], capture_output=True).returncode == 0:
+            packages.append(extra)
+    _apt("install", "-y", "--no-install-recommends", *packages)
+
+
+def _apt(*words: str) -> None:
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
+    done = subprocess.run(
+        ["apt-get", "-q", *words],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=900,
+    )
+    if done.returncode != 0:
+        tail = "\n".join(done.stdout.splitlines()[-10:])
+        raise UpliftError(f"`apt-get {' '.join(words)}` failed:\n{tail}")
+
+
+def _started(report: Report) -> DockerClient:
+    """Start the daemon, unless the package's installation just did."""
+    try:
+        return connect()
+    except UpliftError:
+        report("starting the Docker daemon")
+    if _SYSTEMD.exists():
+        subprocess.run(["systemctl", "start", "docker"], check=False, timeout=120)
+        return _wait(None, "see `journalctl -u docker`")
+    clear_leftovers(_RUN)
+    return _wait(start_daemon(["dockerd"], LOG), f"see {LOG}")
+
+
+def clear_leftovers(run: Path) -> None:
+    """Remove pid files of a daemon that was killed; they would keep a new one from starting.
+
+    Args:
+        run: the folder ``/var/run``.
+    """
+    for file, command in (
+        (run / "docker.pid", "dockerd"),
+        (run / "docker/containerd/containerd.pid", "containerd"),
+    ):
+        if file.exists() and not _runs(file.read_text().strip(), command):
+            file.unlink(missing_ok=True)
+
+
+def _runs(pid: str, command: str) -> bool:
+    """Say whether a process is alive and is that command, not another one with its old number."""
+    try:
+        return pid.isdigit() and Path(f"/proc/{pid}/comm").read_text().strip() == command
+    except OSError:
+        return False
+
+
+def start_daemon(command: list[str], log: Path) -> subprocess.Popen[bytes]:
+    """Start a daemon in the background, in a session of its own, so that it outlives us.
+
+    Args:
+        command: the daemon and its arguments.
+        log: file that its output is added to.
+    """
+    with log.open("ab") as output:
+        return _detached(command, output)
+
+
+def _detached(command: list[str], output: IO[bytes]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        cwd="/",
+    )
+
+
+def _wait(daemon: subprocess.Popen[bytes] | None, where: str) -> DockerClient:
+    limit = time.monotonic() + START_LIMIT
+    while True:
+        try:
+            return connect()
+        except UpliftError:
+            if daemon is not None and daemon.poll() is not None:
+                code = daemon.returncode
+                raise UpliftError(f"dockerd ended at once with exit code {code}: {where}") from None
+            if time.monotonic() > limit:
+                raise UpliftError(
+                    f"the Docker daemon did not answer within {START_LIMIT} s: {where}"
+                ) from None
+        time.sleep(0.5)
