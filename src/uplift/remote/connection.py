@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import logging
 import math
 import secrets
@@ -21,6 +22,7 @@ from pyinfra.api.host import Host
 from pyinfra.api.inventory import Inventory
 from pyinfra.api.state import State
 from pyinfra.connectors.ssh import SSHConnector
+from pyinfra.connectors.sshuserclient.client import get_ssh_config
 from pyinfra.connectors.util import CommandOutput, make_unix_command_for_host
 
 from uplift.facts.script import HiddenInput
@@ -53,6 +55,27 @@ class Result:
     stderr: str
     sent: float
     received: float
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where a connection goes.
+
+    Args:
+        address: name or address, after ``~/.ssh/config``.
+        port: of the SSH server.
+        user: who logs in.
+        key: file of the private key that the inventory names.
+        known_hosts: file that holds the keys of hosts.
+        bastion: ProxyJump or ProxyCommand of ``~/.ssh/config``.
+    """
+
+    address: str
+    port: int
+    user: str
+    key: str | None
+    known_hosts: str
+    bastion: str | None
 
 
 class Connection:
@@ -104,13 +127,21 @@ class Connection:
         return self._data.get("ssh_strict_host_key_checking") not in ("no", "off")
 
     @property
-    def destination(self) -> dict[str, Any]:
-        """Return pyinfra's connection data that are set, without passwords."""
-        return {
-            key: value
-            for key, value in self._data.items()
-            if value is not None and "password" not in key
-        }
+    def destination(self) -> Destination:
+        """Return where it connects to, with what ``~/.ssh/config`` says about it."""
+        data = self._data
+        address = str(data.get("ssh_hostname") or self.name)
+        config = get_ssh_config(data.get("ssh_config_file"))
+        said = config.lookup(address) if config else {}
+        return Destination(
+            address=str(said.get("hostname", address)),
+            port=int(data.get("ssh_port") or said.get("port", 22)),
+            user=str(data.get("ssh_user") or said.get("user") or getpass.getuser()),
+            key=data.get("ssh_key"),
+            known_hosts=data.get("ssh_known_hosts_file")
+            or str(said.get("userknownhostsfile", "~/.ssh/known_hosts")).split()[0],
+            bastion=said.get("proxyjump") or said.get("proxycommand"),
+        )
 
     def connect(self) -> None:
         """Log in.
@@ -128,9 +159,14 @@ class Connection:
             raise Unreachable(self.name, Reason.OTHER, str(error) or repr(error)) from None
 
     def as_configured(self, command: StringCommand) -> StringCommand:
-        """Return a command wrapped in the sudo, su, shell and environment of the inventory."""
+        """Return a command wrapped in the sudo, su, shell and environment of the inventory.
+
+        Raises:
+            Unreachable: sudo needs a password, and the helper that gives it could not be written.
+        """
         wrapping = {key: value for key, value in self._arguments.items() if key not in _CONTROL}
-        return make_unix_command_for_host(self._state, self._host, command, **wrapping)
+        with self._faults(STEP_LIMIT):
+            return make_unix_command_for_host(self._state, self._host, command, **wrapping)
 
     def run(
         self,

@@ -6,6 +6,7 @@ import socket
 from enum import StrEnum
 
 from paramiko import AuthenticationException, BadHostKeyException, SSHException
+from paramiko.ssh_exception import NoValidConnectionsError
 from pyinfra.api.exceptions import ConnectError, PyinfraError
 
 from uplift.spec.errors import Exit, UpliftError
@@ -66,6 +67,8 @@ def from_pyinfra(host: str, error: PyinfraError) -> Unreachable:
 def _reason(error: PyinfraError, cause: BaseException | None) -> Reason:
     if not isinstance(error, ConnectError):
         return Reason.KEY_FILE if "key" in str(error).lower() else Reason.OTHER
+    if isinstance(cause, NoValidConnectionsError):  # one error for each address of the name
+        cause = next(iter(cause.errors.values()))
     for kinds, reason in _KINDS:
         if isinstance(cause, kinds):
             return reason
@@ -89,7 +92,6 @@ _TEXTS = {
     "No host key for": Reason.HOST_KEY_UNKNOWN,
     "SSH host key error": Reason.HOST_KEY_CHANGED,
     "protocol banner": Reason.BANNER,
-    "Unable to connect to port": Reason.REFUSED,
     "No authentication methods available": Reason.AUTHENTICATION,
     "timed out": Reason.TIMEOUT,
     "Timeout opening channel": Reason.TIMEOUT,
@@ -98,6 +100,9 @@ _TEXTS = {
 
 
 def _detail(error: PyinfraError, cause: BaseException | None) -> str:
+    if isinstance(cause, NoValidConnectionsError):
+        seen = {str(getattr(one, "strerror", None) or one) for one in cause.errors.values()}
+        return ", ".join(sorted(seen))
     if isinstance(cause, (OSError, SSHException)) and str(cause).strip():
         text = str(cause.strerror or cause) if isinstance(cause, OSError) else str(cause)
     else:
