@@ -65,7 +65,4 @@ def groups(hosts: Sequence[str]) -> dict[str, list[str]]:
         hosts: names, the first one is the host of the services.
     """
     first, *others = hosts
-    found = {"services": [first], "builders": [first], "apps": others or [first]}
-    if BOOKWORM_HOST in hosts:
-        found["debian12"] = [BOOKWORM_HOST]
-    return found
+    return {"services": [first], "builders": [first], "apps": others or [first]}

@@ -1,0 +1,128 @@
+"""Tests on real hosts: a lab of this checkout's own, and ways to reach it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from uplift.lab.names import path_hash
+
+PROJECT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+SCRIPTS = Path(sys.executable).parent
+HOSTS = 3
+UP_LIMIT = 1800  # seconds; images may have to be built
+RUN_LIMIT = 900
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is in this folder, so that `-m "not lab"` leaves it out."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker("lab")
+
+
+def run(
+    words: list[str], *, check: bool, limit: int = RUN_LIMIT, **options: Any
+) -> subprocess.CompletedProcess[str]:
+    """Run a command without standard input; show what it said when it failed and must not."""
+    done = subprocess.run(
+        words,
+        cwd=options.pop("cwd", PROJECT),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=limit,
+        check=False,
+        **options,
+    )
+    if check and done.returncode != 0:
+        shown = " ".join(words)
+        pytest.fail(f"{shown}\nexit code {done.returncode}\n{done.stdout}\n{done.stderr}")
+    return done
+
+
+@pytest.fixture(scope="session")
+def lab_name() -> str:
+    """The lab of these tests: one for each checkout, unless UPLIFT_TEST_LAB names another."""
+    return os.environ.get("UPLIFT_TEST_LAB") or f"test-{path_hash(PROJECT)}"
+
+
+@pytest.fixture(scope="session")
+def environment(lab_name: str) -> dict[str, str]:
+    """The environment of every command: it selects the lab of these tests."""
+    return {**os.environ, "UPLIFT_LAB": lab_name, "PYINFRA_PROGRESS": "off"}
+
+
+@pytest.fixture(scope="session")
+def uplift(environment: dict[str, str]) -> Run:
+    """Run `uplift` from the project folder, or from ``cwd``."""
+    words = [str(SCRIPTS / "uplift")]
+
+    def call(*args: str, check: bool = True, **options: Any) -> subprocess.CompletedProcess[str]:
+        return run([*words, *args], check=check, **{"env": environment, **options})
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def lab(uplift: Run, lab_name: str) -> dict[str, Any]:
+    """The running lab as `uplift lab status --json` shows it; it stays up for the next run."""
+    up = uplift("lab", "up", "--name", lab_name, "--hosts", str(HOSTS), "--json", limit=UP_LIMIT)
+    found: dict[str, Any] = json.loads(up.stdout)
+    return found
+
+
+@pytest.fixture(scope="session")
+def hosts(lab: dict[str, Any]) -> list[dict[str, Any]]:
+    """The hosts of the lab: name, address, port, user, identity_file, groups, …"""
+    return list(lab["hosts"])
+
+
+def ssh_words(host: dict[str, Any], *options: str) -> list[str]:
+    """Return an OpenSSH command line that checks the host's key."""
+    settings = {
+        "IdentityFile": host["identity_file"],
+        "UserKnownHostsFile": host["known_hosts_file"],
+        "GlobalKnownHostsFile": "/dev/null",
+        "StrictHostKeyChecking": "yes",
+        "IdentitiesOnly": "yes",
+        "BatchMode": "yes",
+        "ConnectTimeout": "10",
+        "LogLevel": "ERROR",
+    }
+    words = ["ssh", "-F", "none", *options, "-p", str(host["port"]), "-l", host["user"]]
+    for key, value in settings.items():
+        words += ["-o", f"{key}={value}"]
+    return [*words, host["address"]]
+
+
+@pytest.fixture(scope="session")
+def ssh(hosts: list[dict[str, Any]]) -> Run:
+    """Run a command on a host, as the user that the inventory connects as."""
+    known = {host["name"]: host for host in hosts}
+
+    def call(host: str, command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return run([*ssh_words(known[host]), command], check=check)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def pyinfra(lab: dict[str, Any], environment: dict[str, str]) -> Run:
+    """Run pyinfra's command line from the project folder, on the lab of these tests."""
+    words = [str(SCRIPTS / "pyinfra")]
+
+    def call(*args: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return run([*words, *args], check=check, env=environment)
+
+    return call
