@@ -23,6 +23,7 @@ class Recipe:
         reference: repository and tag of the same image on public registries, which is also its
             name in the lab registry.
         folder: its files, under ``recipes/``.
+        dockerfile: the one of the folder that builds it.
         base: the image it is built on; None for one that debootstrap makes.
         public: whether public registries have it.
         args: build arguments; versions that are fetched stand here too, so that they are hashed.
@@ -34,6 +35,7 @@ class Recipe:
     reference: str
     folder: str
     base: str | None = "debian:trixie"
+    dockerfile: str = "Dockerfile"
     public: bool = True
     args: Mapping[str, str] = field(default_factory=dict)
     ca: bool = False
@@ -67,7 +69,14 @@ _RECIPES = (
     _debian("bookworm"),
     _host("host", "trixie"),
     _host("host:bookworm", "bookworm"),
-    Recipe("host-light", "uplift-lab/host-light:trixie", "host-light", public=False),
+    Recipe(
+        "host-light",
+        "uplift-lab/host-light:trixie",
+        "host",
+        dockerfile="Dockerfile.light",
+        public=False,
+        args={"SUITE": "trixie"},
+    ),
     Recipe("python", "python:3.13-slim", "python"),
     Recipe("registry", "registry:2", "registry"),
     Recipe("redis", "redis:8", "redis"),

@@ -98,7 +98,8 @@ def _inputs(recipe: Recipe) -> _Inputs:
     files = context.recipe_files(recipe.folder)
     ca = context.extra_ca() if recipe.ca else []
     base = _inputs(find(recipe.base)).digest if recipe.base else ""
-    digest = context.fingerprint([*files, *ca], recipe.args, base)
+    args = {**recipe.args, "name": recipe.name, "dockerfile": recipe.dockerfile}
+    digest = context.fingerprint([*files, *ca], args, base)
     return _Inputs(tuple(files), tuple(ca), digest)
 
 
@@ -172,7 +173,7 @@ def _entries(
     task: _Task, recipe: Recipe, inputs: _Inputs, folder: Path, *, pulled: bool
 ) -> list[context.Entry]:
     plain = [entry for entry in inputs.files if not entry.name.startswith(DOCKERFILE)]
-    entries = [*plain, *inputs.ca, _dockerfile(inputs.files, recipe.name, pulled=pulled)]
+    entries = [*plain, *inputs.ca, _dockerfile(recipe, inputs, pulled=pulled)]
     if recipe.fetch and not pulled:
         entries += recipe.fetch(folder, task.report)
     sources = mirrors.configured().sources(recipe.args["SUITE"]) if recipe.base is None else None
@@ -181,12 +182,13 @@ def _entries(
     return entries
 
 
-def _dockerfile(files: Iterable[context.Entry], name: str, *, pulled: bool) -> context.Entry:
+def _dockerfile(recipe: Recipe, inputs: _Inputs, *, pulled: bool) -> context.Entry:
     """Pick the recipe's Dockerfile; every layer says whose it is, also when a build is killed."""
-    wanted = f"{DOCKERFILE}.pulled" if pulled else DOCKERFILE
-    text = next((entry.content for entry in files if entry.name == wanted), b"ARG BASE\n" + FROM)
+    wanted = f"{DOCKERFILE}.pulled" if pulled else recipe.dockerfile
+    found = (entry.content for entry in inputs.files if entry.name == wanted)
+    text = next(found, b"ARG BASE\n" + FROM)
     assert isinstance(text, bytes)
-    mark = f'LABEL {LABEL}="{name}" {LABEL_BUILDING}="yes"\n'.encode()
+    mark = f'LABEL {LABEL}="{recipe.name}" {LABEL_BUILDING}="yes"\n'.encode()
     return context.Entry(DOCKERFILE, text.replace(FROM, FROM + mark, 1))
 
 
