@@ -35,6 +35,14 @@ class LostConnection(Exception):
     """Say that a host went away, or kept a command, in the middle of a test."""
 
 
+class Result(CommandResult):  # type: ignore[misc]  # testinfra has no types
+    """What a command gave; a failed test shows this text, which must not hold a file's content."""
+
+    def __repr__(self) -> str:
+        said = self.stderr.strip()[-500:]
+        return f"<exit code {self.rc} of {self.command.decode()[:200]!r}: {said!r}>"
+
+
 class InventoryBackend(BaseBackend):  # type: ignore[misc]  # testinfra has no types
     """Run commands on one host of the inventory.
 
@@ -86,4 +94,4 @@ class InventoryBackend(BaseBackend):  # type: ignore[misc]  # testinfra has no t
         if done.returncode == 255:
             said = done.stderr.decode(errors="replace").strip()
             raise LostConnection(f"{self.hostname}: {said or 'ssh failed'}")
-        return self.result(done.returncode, text.encode(), done.stdout, done.stderr)
+        return Result(self, done.returncode, text.encode(), done.stdout, done.stderr)

@@ -14,6 +14,7 @@ from typing import Any
 
 from uplift.remote import ssh_config
 from uplift.remote.inventory import InventoryHost
+from uplift.secrets import SecretRef, resolve
 from uplift.spec.errors import UsageError
 
 OPEN_LIMIT = 2.0 * ssh_config.CONNECT_TIMEOUT  # a server may also fall silent after its banner
@@ -35,11 +36,13 @@ class Connection:
         host: the host, with its groups and data.
         config: its OpenSSH configuration.
         problem: why it cannot be used, empty when it can.
+        password: of sudo, empty when it needs none.
     """
 
     host: InventoryHost
     config: Path
     problem: str = ""
+    password: str = field(default="", repr=False)
 
     def ssh(self, command: str) -> list[str]:
         """Return the words that run a command of a shell on the host, with the inventory's sudo.
@@ -55,26 +58,20 @@ class Connection:
         Args:
             content: for the command.
         """
-        password = self._password
-        return f"{password}\n{_BEGIN}\n".encode() + content if password else content
+        return f"{self.password}\n{_BEGIN}\n".encode() + content if self.password else content
 
     def _elevated(self, command: str) -> str:
         if not self.host.data.get("_sudo"):
             return command
         user = self.host.data.get("_sudo_user")
         ask = ["-n"]
-        if self._password:
+        if self.password:
             # -k: a sudo that remembers the password would leave it to the command.
             ask = ["-k", "-S", "-p", ""]
             command = f"{_SKIP}{command}"
         return shlex.join(
             ["sudo", "-H", *ask, *(["-u", str(user)] if user else []), "sh", "-c", command]
         )
-
-    @property
-    def _password(self) -> str:
-        data = self.host.data
-        return str(data.get("_sudo_password") or "") if data.get("_sudo") else ""
 
 
 @dataclass
@@ -98,11 +95,12 @@ class Connections:
         refused = [f"{host.name}: {why}" for host in hosts if (why := ssh_config.refusal(host))]
         if refused:
             raise UsageError("these hosts cannot be verified:\n" + "\n".join(refused))
+        passwords = [_sudo_password(host) for host in hosts]
         made = cls(_folder())
-        for number, host in enumerate(hosts):
+        for number, (host, password) in enumerate(zip(hosts, passwords, strict=True)):
             config = made.folder / f"{number}.conf"
             config.write_text(ssh_config.render(host, made.folder / f"{number}.sock", project))
-            made.by_name[host.name] = Connection(host, config)
+            made.by_name[host.name] = Connection(host, config, password=password)
         return made
 
     def open(self) -> None:
@@ -132,8 +130,19 @@ class Connections:
         made = cls(Path(dumped["folder"]))
         for item in dumped["all"]:
             host = InventoryHost(**item["host"] | {"groups": tuple(item["host"]["groups"])})
-            made.by_name[host.name] = Connection(host, Path(item["config"]), item["problem"])
+            rest = {key: item[key] for key in ("problem", "password")}
+            made.by_name[host.name] = Connection(host, Path(item["config"]), **rest)
         return made
+
+
+def _sudo_password(host: InventoryHost) -> str:
+    """Return what sudo is answered: pyinfra's own value, or the secret that ours refers to."""
+    if not host.data.get("_sudo"):
+        return ""
+    reference = host.data.get("sudo_password")
+    if host.data.get("_sudo_password") or reference is None:
+        return str(host.data.get("_sudo_password") or "")
+    return resolve(SecretRef.parse(reference, path="sudo_password", source=host.name)).reveal()
 
 
 def _folder() -> Path:

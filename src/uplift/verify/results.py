@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import pytest
 
 OUTCOMES = ("passed", "failed", "skipped")
-MESSAGE_LINES = 15
+MESSAGE_SIZE = 2000
 
 
 class Results:
@@ -87,8 +87,10 @@ def _counts(report: pytest.TestReport) -> bool:
 def _message(report: pytest.TestReport) -> str:
     """Return what went wrong, without the source code around it."""
     crash = getattr(report.longrepr, "reprcrash", None)
-    text = crash.message if crash is not None else report.longreprtext
-    return "\n".join(str(text).strip().splitlines()[:MESSAGE_LINES])
+    text = str(crash.message if crash is not None else report.longreprtext).strip()
+    # "+ where" repeats in pytest's words what the lines before say.
+    lines = [line for line in text.splitlines() if not line.strip().startswith("+  where")]
+    return "\n".join(line for line in lines if line.strip())[:MESSAGE_SIZE]
 
 
 def _skip_reason(report: pytest.TestReport) -> str:

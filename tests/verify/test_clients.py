@@ -1,0 +1,293 @@
+"""Client files: right owner, private where they hold secrets, and read by the clients as meant."""
+
+from __future__ import annotations
+
+import base64
+import configparser
+import json
+import netrc
+import tomllib
+from collections.abc import Iterator, Mapping
+
+import pytest
+from testinfra.host import Host
+
+from uplift.secrets import Secret, SecretRef
+from uplift.settings import Settings
+from uplift.spec.clients import Clients, UserFiles, npm_scope
+from uplift.verify import files, users
+
+Secrets = Mapping[SecretRef, Secret]
+
+HOST_FILES = {"/etc/uv/uv.toml": "uv", "/etc/pip.conf": "pip"}
+
+
+@pytest.fixture(scope="module")
+def wanted(settings: Settings) -> Clients:
+    if settings.clients is None:
+        pytest.skip("the settings list no client files")
+    return settings.clients
+
+
+def private_files(one: UserFiles) -> Iterator[str]:
+    """Return the files of a user that hold secrets."""
+    if one.netrc:
+        yield ".netrc"
+    if one.npmrc and one.npmrc.auth:
+        yield ".npmrc"
+    if one.pypirc:
+        yield ".pypirc"
+    if one.docker:
+        yield ".docker/config.json"
+
+
+def open_files(one: UserFiles) -> Iterator[str]:
+    """Return the files of a user that hold none."""
+    if one.npmrc and not one.npmrc.auth:
+        yield ".npmrc"
+    if one.pip:
+        yield ".config/pip/pip.conf"
+
+
+def test_files_with_secrets_are_for_their_user_alone(host: Host, wanted: Clients) -> None:
+    wrong = {}
+    for one in wanted.users:
+        for name in private_files(one):
+            path = f"{users.home(host, one.user)}/{name}"
+            found = files.stat(host, path)
+            if not found or (found.kind, found.owner, found.mode) != (
+                "regular file",
+                one.user,
+                0o600,
+            ):
+                wrong[path] = found
+    assert wrong == {}
+
+
+def test_files_without_secrets_are_their_users(host: Host, wanted: Clients) -> None:
+    wrong = {}
+    for one in wanted.users:
+        for name in open_files(one):
+            path = f"{users.home(host, one.user)}/{name}"
+            found = files.stat(host, path)
+            if not found or found.owner != one.user or not found.is_safe:
+                wrong[path] = found
+    assert wrong == {}
+
+
+def test_files_of_the_host_are_for_every_user(host: Host, wanted: Clients) -> None:
+    listed = [path for path, block in HOST_FILES.items() if getattr(wanted, block)]
+    if not listed:
+        pytest.skip("the settings list no client files of the host")
+    rights = {path: files.rights(host, path) for path in listed}
+    assert rights == dict.fromkeys(listed, "644 root:root")
+    unreadable = [p for p in listed if host.run("runuser -u nobody -- cat -- %s", p).rc]
+    assert unreadable == []
+
+
+# What the clients read. Secrets are compared as `Secret`, so that no failure prints one.
+
+
+def test_netrc_gives_each_login(host: Host, wanted: Clients, secret_values: Secrets) -> None:
+    wrong = []
+    for one in listed(wanted, "netrc"):
+        text = files.read(host, f"{users.home(host, one.user)}/.netrc")
+        read = netrc.netrc(files.from_pipe(text))
+        for entry in one.netrc:
+            login, _, password = read.authenticators(entry.machine) or ("", "", "")
+            if (login, Secret(password)) != (entry.login, secret_values[entry.password]):
+                wrong.append(f"{one.user}: machine {entry.machine}")
+    assert wrong == []
+
+
+def test_pypirc_gives_each_server(host: Host, wanted: Clients, secret_values: Secrets) -> None:
+    wrong = []
+    for one in listed(wanted, "pypirc"):
+        assert one.pypirc
+        parser = configparser.RawConfigParser()
+        parser.read_string(files.read(host, f"{users.home(host, one.user)}/.pypirc"))
+        names = parser.get("distutils", "index-servers", fallback="").split()
+        for server in one.pypirc.servers:
+            section = parser[server.name] if parser.has_section(server.name) else {}
+            found = (section.get("repository"), section.get("username"))
+            same = Secret(section.get("password", "")) == secret_values[server.password]
+            if (
+                server.name not in names
+                or found != (server.repository, server.username)
+                or not same
+            ):
+                wrong.append(f"{one.user}: [{server.name}]")
+    assert wrong == []
+
+
+def test_docker_config_gives_each_login(
+    host: Host, wanted: Clients, secret_values: Secrets
+) -> None:
+    wrong = []
+    for one in listed(wanted, "docker"):
+        assert one.docker
+        path = f"{users.home(host, one.user)}/.docker/config.json"
+        auths = json.loads(files.read(host, path)).get("auths", {})
+        for auth in one.docker.auths:
+            coded = auths.get(auth.registry, {}).get("auth", "")
+            login, _, password = base64.b64decode(coded).decode(errors="replace").partition(":")
+            if (login, Secret(password)) != (auth.username, secret_values[auth.password]):
+                wrong.append(f"{one.user}: {auth.registry}")
+    assert wrong == []
+
+
+def test_npmrc_gives_each_login(host: Host, wanted: Clients, secret_values: Secrets) -> None:
+    wrong = []
+    for one in listed(wanted, "npmrc"):
+        assert one.npmrc
+        lines = npmrc_lines(files.read(host, f"{users.home(host, one.user)}/.npmrc"))
+        for auth in one.npmrc.auth:
+            scope = npm_scope(auth.url)
+            if auth.token:
+                same = Secret(lines.get(f"{scope}:_authToken", "")) == secret_values[auth.token]
+            else:
+                assert auth.password
+                coded = base64.b64decode(lines.get(f"{scope}:_auth", "")).decode(errors="replace")
+                login, _, password = coded.partition(":")
+                same = (login, Secret(password)) == (auth.username, secret_values[auth.password])
+            if not same:
+                wrong.append(f"{one.user}: {scope}")
+    assert wrong == []
+
+
+def test_npm_reads_the_settings(host: Host, wanted: Clients) -> None:
+    wrong = {}
+    for one in installed(host, listed(wanted, "npmrc"), "npm --version"):
+        assert one.npmrc
+        expected = {f"{scope}:registry": url for scope, url in one.npmrc.scopes.items()}
+        expected |= {"registry": one.npmrc.registry} if one.npmrc.registry else {}
+        expected |= {"cafile": one.npmrc.cafile} if one.npmrc.cafile else {}
+        for key, value in expected.items():
+            found = users.as_user(host, one.user, "npm config get %s", key).stdout.strip()
+            if found.rstrip("/") != value.rstrip("/"):
+                wrong[f"{one.user}: {key}"] = found
+    assert wrong == {}
+
+
+def test_pip_reads_the_settings(host: Host, wanted: Clients) -> None:
+    if not wanted.pip and not any(one.pip for one in wanted.users):
+        pytest.skip("the settings have no pip.conf")
+    wrong = {}
+    for one in installed(host, every_user(wanted), "python3 -m pip --version"):
+        said = users.as_user(host, one.user, "python3 -m pip config list")
+        for key, value in pip_options(wanted, one).items():
+            if f"global.{key}={value!r}" not in said.stdout.splitlines():
+                wrong[f"{one.user}: {key}"] = said.stdout + said.stderr
+    assert wrong == {}
+
+
+def test_uv_toml_holds_each_index(host: Host, wanted: Clients) -> None:
+    if wanted.uv is None:
+        pytest.skip("the settings have no uv.toml")
+    found = tomllib.loads(files.read(host, "/etc/uv/uv.toml"))
+    indexes = {one["name"]: one for one in found.get("index", ())}
+    wrong = [
+        index.name
+        for index in wanted.uv.index
+        if (at := indexes.get(index.name, {})).get("url") != index.url
+        or at.get("default", False) != index.default
+        or at.get("explicit", False) != index.explicit
+    ]
+    assert wrong == []
+
+
+# What the clients get, each through the index that the settings name, with nothing cached.
+
+
+def test_uv_resolves_through_its_index(host: Host, wanted: Clients) -> None:
+    if not wanted.uv or not wanted.probe.python:
+        pytest.skip("the settings have no uv.toml, or nothing to ask an index for")
+    urls = [one.url.rstrip("/") for one in wanted.uv.index if not one.explicit]
+    package, wrong = wanted.probe.python, {}
+    for one in installed(host, every_user(wanted), "uv --version && command -v python3"):
+        said = users.as_user(
+            host,
+            one.user,
+            "uv pip install -v --dry-run --no-cache --no-deps --python python3 "
+            "--break-system-packages --reinstall %s",
+            package,
+        )
+        # Without an index in the settings it is uv's own, which only has to answer.
+        asked = not urls or any(f"{url}/{package}/" in said.stderr for url in urls)
+        if said.rc != 0 or not asked:
+            wrong[one.user] = said.stderr[-2000:]
+    assert wrong == {}
+
+
+def test_pip_downloads_through_its_index(host: Host, wanted: Clients) -> None:
+    if not wanted.probe.python:
+        pytest.skip("the settings name nothing to ask an index for")
+    if not wanted.pip and not any(one.pip for one in wanted.users):
+        pytest.skip("the settings have no pip.conf")
+    wrong = {}
+    for one in installed(host, every_user(wanted), "python3 -m pip --version"):
+        url = pip_options(wanted, one).get("index-url", "")
+        said = users.as_user(
+            host,
+            one.user,
+            "folder=$(mktemp -d) && trap 'rm -rf \"$folder\"' EXIT && "
+            'python3 -m pip download -v --no-deps --no-cache-dir -d "$folder" %s 2>&1',
+            wanted.probe.python,
+        )
+        if said.rc != 0 or url not in said.stdout:
+            wrong[one.user] = said.stdout[-2000:]
+    assert wrong == {}
+
+
+def test_npm_finds_packages_through_its_registry(host: Host, wanted: Clients) -> None:
+    if not wanted.probe.npm:
+        pytest.skip("the settings name nothing to ask a registry for")
+    wrong = {}
+    for one in installed(host, listed(wanted, "npmrc"), "npm --version"):
+        url = (one.npmrc.registry if one.npmrc else None) or ""
+        said = users.as_user(
+            host,
+            one.user,
+            "folder=$(mktemp -d) && trap 'rm -rf \"$folder\"' EXIT && "
+            'npm view --cache "$folder" --loglevel http %s name 2>&1',
+            wanted.probe.npm,
+        )
+        if said.rc != 0 or url.rstrip("/") not in said.stdout:
+            wrong[one.user] = said.stdout[-2000:]
+    assert wrong == {}
+
+
+def listed(wanted: Clients, block: str) -> list[UserFiles]:
+    """Return the users whose settings have a block, or skip the test."""
+    found = [one for one in wanted.users if getattr(one, block)]
+    if not found:
+        pytest.skip(f"the settings list no {block} for any user")
+    return found
+
+
+def every_user(wanted: Clients) -> list[UserFiles]:
+    """Return all users of the settings; root's eyes are enough where there is none."""
+    return wanted.users or [UserFiles(user="root")]
+
+
+def installed(host: Host, ones: list[UserFiles], command: str) -> list[UserFiles]:
+    """Return the users for whom a client is installed, or skip the test."""
+    found = [one for one in ones if users.has(host, one.user, command)]
+    if not found:
+        pytest.skip(f"not installed on this host: {command.removesuffix(' --version')}")
+    return found
+
+
+def pip_options(wanted: Clients, one: UserFiles) -> dict[str, str]:
+    """Return what pip shall use for a user: the user's own file goes over the host's."""
+    blocks = [block for block in (wanted.pip, one.pip) if block]
+    options = [("index-url", block.index_url) for block in blocks]
+    options += [("cert", block.cert) for block in blocks]
+    return {key: value for key, value in options if value}
+
+
+def npmrc_lines(text: str) -> dict[str, str]:
+    """Return the lines ``key=value`` of an ``.npmrc``; the last one counts."""
+    lines = (line.strip() for line in text.splitlines())
+    pairs = (line.partition("=") for line in lines if line and line[0] not in ";#[")
+    return {key.strip(): value.strip().strip('"') for key, _, value in pairs}
