@@ -22,6 +22,8 @@ class NetrcDocument:
 
     def __init__(self, text: str, made: set[str] | None = None) -> None:
         self.made = made or set()
+        # As it is first: a line end at the end could close a macro that is open.
+        list(entries(text))
         lines = Lines.split(text)
         self._eol, self._final = lines.eol, lines.final
         self._text = "".join(lines.items)

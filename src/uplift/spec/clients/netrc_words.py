@@ -142,7 +142,7 @@ def _word(text: str, before: int) -> Word | None:
         at += 1
     if quoted and at >= len(text):
         raise Broken(_line(text, start), "a quote that is never closed")
-    after = at + 1 + (not quoted and text[at : at + 2] == "\r\n")
+    after = min(at + 1 + (not quoted and text[at : at + 2] == "\r\n"), len(text))
     return Word(word, start, min(at + quoted, len(text)), after, "\n" not in text[before:after])
 
 
