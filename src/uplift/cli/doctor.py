@@ -99,6 +99,11 @@ def _summary(report: Report) -> str:
     wrong = sum(finding.status is Status.FAILED for finding in findings)
     warnings = sum(finding.status is Status.WARNING for finding in findings)
     if not wrong and not warnings:
-        return f"All is well on {len(report.hosts)} hosts."
-    text = f"{len(report.hosts)} hosts: {wrong} wrong, {warnings} warnings"
+        return f"All is well: {_count(len(report.hosts), 'host')}."
+    hosts = _count(len(report.hosts), "host")
+    text = f"{hosts}: {wrong} wrong, {_count(warnings, 'warning')}"
     return text + (f"; {lost} not reached" if lost else "")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
