@@ -202,7 +202,9 @@ def test_a_command_gets_standard_input_and_sudo(project: pytest.Pytester) -> Non
 
 
 @pytest.mark.parametrize("asks", [True, False])
-def test_the_password_of_sudo_is_read_by_sudo_alone(project: pytest.Pytester, asks: bool) -> None:
+def test_the_password_of_sudo_is_read_by_sudo_alone(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, asks: bool
+) -> None:
     sudo = project.path / "bin" / "sudo"
     read = '[ "$(head -n 1)" = "open sesame" ] || exit 1\n' if asks else ""
     # dash's read and head leave the rest of a pipe alone only where they read byte by byte.
@@ -211,8 +213,10 @@ def test_the_password_of_sudo_is_read_by_sudo_alone(project: pytest.Pytester, as
         f'#!/bin/sh\n[ "$1 $2 $3 $4" = "-H -k -S -p" ] || exit 1\n{read}shift 5\nexec "$@"\n'
     )
     sudo.chmod(0o755)
+    data = '"_sudo_password": "open sesame"' if asks else '"sudo_password": {"secret": "a/sudo"}'
+    monkeypatch.setenv("UPLIFT_SECRET_A_SUDO", "open sesame")
     project.path.joinpath("inventories/prod.py").write_text(
-        'apps = [("web-1", {"_sudo": True, "_sudo_password": "open sesame"})]\n'
+        f'apps = [("web-1", {{"_sudo": True, {data}}})]\n'
     )
     project.makepyfile(
         test_uv="""

@@ -36,7 +36,7 @@ def test_all_passed_is_0_with_a_table(project: Path, capfd: pytest.CaptureFixtur
     out = capfd.readouterr().out
     header, rows = out.splitlines()[1], out.splitlines()
     assert header.split()[1::2] == ["host", "certificates", "uv"]
-    assert any("web-1" in row and "1 skipped" in row and "1 ok" in row for row in rows)
+    assert any("web-1" in row and "1 skip" in row and "1 ✔" in row for row in rows)
     assert "skipped certificates: none listed (build-1, web-1)" in rows
     assert rows[-1] == "2 hosts: 2 passed, 0 failed, 2 skipped, 0 unreachable"
 

@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 
 import pytest
+from testinfra.backend.base import CommandResult
 from testinfra.host import Host
 
 from uplift.secrets import Secret, SecretRef
@@ -177,7 +178,7 @@ def test_pip_reads_the_settings(host: Host, wanted: Clients) -> None:
         said = users.as_user(host, one.user, "python3 -m pip config list")
         for key, value in pip_options(wanted, one).items():
             if f"global.{key}={value!r}" not in said.stdout.splitlines():
-                wrong[f"{one.user}: {key}"] = said.stdout + said.stderr
+                wrong[f"{one.user}: {key}"] = (said.stdout + said.stderr).splitlines()
     assert wrong == {}
 
 
@@ -203,20 +204,20 @@ def test_uv_resolves_through_its_index(host: Host, wanted: Clients) -> None:
     if not wanted.uv or not wanted.probe.python:
         pytest.skip("the settings have no uv.toml, or nothing to ask an index for")
     urls = [one.url.rstrip("/") for one in wanted.uv.index if not one.explicit]
-    package, wrong = wanted.probe.python, {}
+    package, wrong = wanted.probe.python, []
     for one in installed(host, every_user(wanted), "uv --version && command -v python3"):
         said = users.as_user(
             host,
             one.user,
-            "uv pip install -v --dry-run --no-cache --no-deps --python python3 "
+            "uv pip install -v --dry-run --no-cache --no-deps --system "
             "--break-system-packages --reinstall %s",
             package,
         )
         # Without an index in the settings it is uv's own, which only has to answer.
         asked = not urls or any(f"{url}/{package}/" in said.stderr for url in urls)
         if said.rc != 0 or not asked:
-            wrong[one.user] = said.stderr[-2000:]
-    assert wrong == {}
+            wrong.append(told(one, said))
+    assert not wrong, "\n".join(wrong)
 
 
 def test_pip_downloads_through_its_index(host: Host, wanted: Clients) -> None:
@@ -224,7 +225,7 @@ def test_pip_downloads_through_its_index(host: Host, wanted: Clients) -> None:
         pytest.skip("the settings name nothing to ask an index for")
     if not wanted.pip and not any(one.pip for one in wanted.users):
         pytest.skip("the settings have no pip.conf")
-    wrong = {}
+    wrong = []
     for one in installed(host, every_user(wanted), "python3 -m pip --version"):
         url = pip_options(wanted, one).get("index-url", "")
         said = users.as_user(
@@ -235,14 +236,14 @@ def test_pip_downloads_through_its_index(host: Host, wanted: Clients) -> None:
             wanted.probe.python,
         )
         if said.rc != 0 or url not in said.stdout:
-            wrong[one.user] = said.stdout[-2000:]
-    assert wrong == {}
+            wrong.append(told(one, said))
+    assert not wrong, "\n".join(wrong)
 
 
 def test_npm_finds_packages_through_its_registry(host: Host, wanted: Clients) -> None:
     if not wanted.probe.npm:
         pytest.skip("the settings name nothing to ask a registry for")
-    wrong = {}
+    wrong = []
     for one in installed(host, listed(wanted, "npmrc"), "npm --version"):
         url = (one.npmrc.registry if one.npmrc else None) or ""
         said = users.as_user(
@@ -253,8 +254,13 @@ def test_npm_finds_packages_through_its_registry(host: Host, wanted: Clients) ->
             wanted.probe.npm,
         )
         if said.rc != 0 or url.rstrip("/") not in said.stdout:
-            wrong[one.user] = said.stdout[-2000:]
-    assert wrong == {}
+            wrong.append(told(one, said))
+    assert not wrong, "\n".join(wrong)
+
+
+def told(one: UserFiles, said: CommandResult) -> str:
+    """Return what a client said at its end, and for whom."""
+    return f"{one.user}: exit code {said.rc}: " + (said.stdout + said.stderr).strip()[-400:]
 
 
 def listed(wanted: Clients, block: str) -> list[UserFiles]:

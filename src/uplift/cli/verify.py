@@ -14,6 +14,7 @@ from uplift.cli.output import as_json, progress, results
 from uplift.verify.run import Request, Verdict, run
 
 SHOWN_LINES = 6
+_MARKS = {"passed": "[green]✔[/]", "failed": "[bold red]✘[/]", "skipped": "[dim]skip[/]"}
 
 
 @click.command()
@@ -82,10 +83,8 @@ def _table(verdict: Verdict) -> Table:
 def _cell(counts: Mapping[str, int] | None) -> str:
     if counts is None:
         return "-"
-    parts = [f"[green]{counts['passed']} ok[/]"] if counts["passed"] else []
-    parts += [f"[bold red]{counts['failed']} FAILED[/]"] if counts["failed"] else []
-    parts += [f"[dim]{counts['skipped']} skipped[/]"] if counts["skipped"] else []
-    return ", ".join(parts) or "-"
+    shown = [(counts[outcome], mark) for outcome, mark in _MARKS.items() if counts[outcome]]
+    return " ".join(f"{count} {mark}" for count, mark in shown) or "-"
 
 
 def _print_failure(host: str, failure: Mapping[str, Any]) -> None:

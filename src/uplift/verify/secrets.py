@@ -91,7 +91,7 @@ def readable_files(host: Host, patterns: Iterable[Secret], folders: Iterable[str
     there = [one for one in folders if host.run("test -d %s", one).rc == 0]
     words = " ".join(["%s"] * len(there))
     said = host.run(f"sh -c %s sh {words}", _FILES, *there, stdin=lines)
-    return _whole(said.stdout, said.stderr)
+    return sorted(set(_whole(said.stdout, said.stderr)))
 
 
 def visible_processes(host: Host) -> list[str]:
