@@ -81,7 +81,8 @@ def up(
         )
         found = lab_status.status(outcome.name)
     if json_:
-        as_json({**found, "changed": outcome.changed, "left": outcome.left})
+        did = {key: getattr(outcome, key) for key in ("changed", "left", "failed", "seconds")}
+        as_json({**found, **did})
     else:
         _summary(outcome, found)
     return Exit.FAILED if outcome.failed else Exit.DONE
@@ -92,10 +93,7 @@ def _summary(outcome: Outcome, found: dict[str, Any]) -> None:
     for line in outcome.changed or ["nothing to do"]:
         results.print(f"  {escape(line)}")
     for host, why in outcome.left.items():
-        results.print(
-            f"[yellow]{host} {escape(why)}; left alone (--recreate makes it anew, "
-            "its data is lost)[/]"
-        )
+        results.print(f"[yellow]{host} {escape(why)}[/]")
     for host, units in outcome.failed.items():
         results.print(f"[red]{host} could not start:[/] {escape('; '.join(units))}")
     images = sum(image.size for image in outcome.images)

@@ -44,6 +44,11 @@ def _last_number(host: str) -> int:
     return fixed[host] if host in fixed else _HOSTS + int(host.removeprefix("lab-"))
 
 
+def ports_of(kind: str) -> tuple[int, ...]:
+    """Return the ports that a host of this image has published."""
+    return (SSH_PORT,) if kind == names.LIGHT else PORTS
+
+
 def is_free(address: str, port: int) -> bool:
     """Say whether a server could listen on an address of this machine."""
     with socket.socket() as probe:

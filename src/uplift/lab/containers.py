@@ -15,7 +15,7 @@ from docker.errors import NotFound
 from docker.models.containers import Container
 
 from uplift.lab import names
-from uplift.lab.addresses import PORTS, REGISTRY_PORT, SSH_PORT, Addresses
+from uplift.lab.addresses import REGISTRY_PORT, Addresses, ports_of
 
 # Everything that systemd and a nested Docker Engine may need. Not --privileged: that fails
 # where root itself lacks one of the capabilities. SYS_RESOURCE, SYS_MODULE and SYS_RAWIO are
@@ -81,11 +81,9 @@ def host_plan(
         at: the lab's addresses.
     """
     name = names.resource(lab[names.LABEL], host)
-    light = kind == names.LIGHT
-    ports = {p: at.ports[p] for p in ((SSH_PORT,) if light else PORTS)}
-    options = _published(at.of(host), ports)
+    options = _published(at.of(host), {port: at.ports[port] for port in ports_of(kind)})
     volumes = {}
-    if not light:
+    if kind != names.LIGHT:
         volumes = {f"{name}-{disk}": path for disk, path in DISKS.items()}
         options |= _server(client, kind)
     return _plan(lab, "host", host, kind, volumes, options)
@@ -140,18 +138,17 @@ def create(client: DockerClient, plan: Plan, image: str) -> Container:
         plan: what is wanted.
         image: reference of its image.
     """
-    api, lab = client.api, plan.labels[names.LABEL]
+    api, network = client.api, names.resource(plan.labels[names.LABEL])
+    whose = {key: plan.labels[key] for key in (names.LABEL, names.FOLDER, names.HOST)}
     for volume in plan.volumes:
-        client.volumes.create(volume, labels={names.LABEL: lab, names.HOST: plan.part})
+        client.volumes.create(volume, labels=whose)
     options = dict(plan.options)
     binds = options.pop("binds", []) + [f"{v}:{path}" for v, path in plan.volumes.items()]
-    settings = api.create_host_config(binds=binds, network_mode=names.resource(lab), **options)
+    settings = api.create_host_config(binds=binds, network_mode=network, **options)
     if "security_opt" in options:
         # What the command line client makes of `--security-opt systempaths=unconfined`.
         settings |= {"MaskedPaths": [], "ReadonlyPaths": []}
-    network = api.create_networking_config(
-        {names.resource(lab): api.create_endpoint_config(aliases=[plan.part])}
-    )
+    endpoint = api.create_endpoint_config(aliases=[plan.part])
     made = api.create_container(
         image,
         name=plan.name,
@@ -159,7 +156,7 @@ def create(client: DockerClient, plan: Plan, image: str) -> Container:
         labels=plan.labels,
         ports=[(int(port.split("/")[0]), "tcp") for port in options["port_bindings"]],
         host_config=settings,
-        networking_config=network,
+        networking_config={"EndpointsConfig": {network: endpoint}},
     )
     return client.containers.get(made["Id"])
 

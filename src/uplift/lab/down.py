@@ -10,13 +10,13 @@ from docker import DockerClient
 from docker.errors import APIError
 
 from uplift.lab import engine, images, inspect, names
-from uplift.lab.report import Report
+from uplift.lab.report import Report, silent
 from uplift.lab.state import Places, locked
 from uplift.spec.errors import UpliftError
 
 
 def down(
-    name: str | None = None, *, with_images: bool = False, report: Report = lambda _: None
+    name: str | None = None, *, with_images: bool = False, report: Report = silent
 ) -> list[str]:
     """Remove all that a lab made, and nothing else.
 
@@ -28,15 +28,14 @@ def down(
     Returns:
         One line for each thing that was removed; empty when there was nothing.
     """
-    folder = names.project_folder()
-    chosen = names.checked(name) if name else names.default_name(folder)
+    places = Places.of(name)
     client = engine.connect()
-    owner = inspect.owner(client, chosen)
-    places = Places(Path(owner) if owner else folder, chosen)
-    with locked(places, chosen) if places.folder.is_dir() else nullcontext():
-        removed = _containers(client, chosen, report)
-        removed += _volumes(client, chosen)
-        removed += _networks(client, chosen)
+    if owner := inspect.owner(client, places.name):
+        places = Places(Path(owner), places.name)
+    with locked(places) if places.folder.is_dir() else nullcontext():
+        removed = _containers(client, places.name, report)
+        removed += _volumes(client, places.name)
+        removed += _networks(client, places.name)
         removed += _files(places)
     if with_images:
         removed += _images(client, report)

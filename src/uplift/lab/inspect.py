@@ -31,7 +31,7 @@ def owner(client: DockerClient, lab: str) -> str | None:
 
 def _labels(client: DockerClient, label: str) -> Iterator[dict[str, str]]:
     """Yield the labels of all that carries a label: networks, containers, volumes."""
-    chosen = {"label": label}
+    chosen: dict[str, str | list[str] | bool] = {"label": label}
     for network in client.networks.list(filters=chosen):
         yield network.attrs["Labels"]
     for container in client.containers.list(all=True, filters=chosen, ignore_removed=True):

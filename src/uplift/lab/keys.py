@@ -46,6 +46,12 @@ def known_hosts_lines(address: str, port: int, public_keys: Iterable[str]) -> li
     return [f"{where} {' '.join(key.split()[:2])}" for key in public_keys]
 
 
+def write_changed(file: Path, text: str, mode: int) -> None:
+    """Write a file whole, unless that is what it holds already."""
+    if not file.exists() or file.read_text() != text:
+        write_whole(file, text.encode(), mode)
+
+
 def write_whole(file: Path, content: bytes, mode: int) -> None:
     """Write a file so that nobody ever sees half of it.
 

@@ -16,40 +16,55 @@ from docker.models.networks import Network
 from uplift.lab import names
 from uplift.lab.addresses import Addresses, choose
 from uplift.lab.report import Report
+from uplift.lab.state import Places
 from uplift.spec.errors import UpliftError, UsageError
 
 
+def check_owner(client: DockerClient, places: Places) -> None:
+    """Refuse to touch a lab that another folder made.
+
+    Raises:
+        UsageError: it belongs to another folder, which may be gone.
+    """
+    found = networks(client).get(places.name)
+    owner = found.attrs["Labels"][names.FOLDER] if found else str(places.project)
+    if owner != str(places.project):
+        gone = "" if Path(owner).exists() else ", which is gone"
+        raise UsageError(
+            f"lab {places.name} belongs to {owner}{gone}.\n"
+            f"Choose another --name, or remove it: uplift lab down {places.name}"
+        )
+
+
 def ensure_network(
-    client: DockerClient, labels: Mapping[str, str], report: Report, changed: list[str]
-) -> Addresses:
+    client: DockerClient, labels: Mapping[str, str], report: Report
+) -> tuple[Addresses, list[str]]:
     """Return the lab's addresses, making its network when there is none.
 
     Args:
         client: of the Engine.
         labels: that everything of the lab carries.
         report: told when the network is made.
-        changed: a line is added when the network is made.
 
-    Raises:
-        UsageError: a lab of this name belongs to another folder.
+    Returns:
+        The addresses, and a line that says what was made; none when the network was there.
     """
-    lab = labels[names.LABEL]
+    name = names.resource(labels[names.LABEL])
     with _machine_lock():
         found = networks(client)
-        if lab in found:
-            return _of_this_folder(found[lab], labels)
+        if labels[names.LABEL] in found:
+            return addresses_of(found[labels[names.LABEL]]), []
         report("choosing addresses, creating the network")
-        at = choose(lab, {addresses_of(network).block for network in found.values()})
+        at = choose(name, {addresses_of(network).block for network in found.values()})
         try:
             client.networks.create(
-                names.resource(lab),
+                name,
                 driver="bridge",
                 labels={**labels, names.ADDRESSES: at.model_dump_json()},
             )
         except APIError as error:
             raise UpliftError(f"no network for the lab: {error.explanation}") from error
-    changed.append(f"network {names.resource(lab)} on 127.0.{at.block}.x")
-    return at
+    return at, [f"network {name} on 127.0.{at.block}.x"]
 
 
 def networks(client: DockerClient) -> dict[str, Network]:
@@ -61,17 +76,6 @@ def networks(client: DockerClient) -> dict[str, Network]:
 def addresses_of(network: Network) -> Addresses:
     """Return the addresses that a lab's network holds for it."""
     return Addresses.model_validate_json(network.attrs["Labels"][names.ADDRESSES])
-
-
-def _of_this_folder(network: Network, labels: Mapping[str, str]) -> Addresses:
-    lab, owner = labels[names.LABEL], network.attrs["Labels"][names.FOLDER]
-    if owner != labels[names.FOLDER]:
-        gone = "" if Path(owner).exists() else ", which is gone"
-        raise UsageError(
-            f"lab {lab} belongs to {owner}{gone}.\n"
-            f"Choose another --name, or remove it: uplift lab down {lab}"
-        )
-    return addresses_of(network)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from uplift.lab.addresses import REGISTRY_PORT
 from uplift.lab.images import Image
 from uplift.lab.network import addresses_of, networks
 from uplift.lab.report import Report
-from uplift.lab.state import NoLabError
+from uplift.lab.state import NoLabError, Places
 from uplift.spec.errors import UpliftError
 
 
@@ -43,9 +43,8 @@ def push(name: str, *, lab: str | None = None, yes: bool = False, report: Report
         NoLabError: the lab's registry does not run.
     """
     tag = images.lab_tag(name)
-    chosen = names.checked(lab) if lab else names.default_name(names.project_folder())
     client = engine.connect()
-    address = _address(client, chosen)
+    address = _address(client, Places.of(lab).name)
     image = images.ensure(name, report, install=yes)
     report(f"pushing {name} to the lab's registry")
     digest = _push(client, image, f"{address}/{tag.rpartition(':')[0]}", tag.rpartition(":")[2])

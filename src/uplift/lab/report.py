@@ -6,3 +6,7 @@ from collections.abc import Callable
 
 Report = Callable[[str], None]
 """Told what is being done now, in a few words; the command line shows it as progress."""
+
+
+def silent(_text: str) -> None:
+    """Tell nobody."""

@@ -8,10 +8,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from uplift.lab import names
-from uplift.lab.keys import write_whole
+from uplift.lab import addresses, names
+from uplift.lab.addresses import REGISTRY_PORT, SSH_PORT, Addresses
+from uplift.lab.keys import write_changed
 from uplift.spec.base import Block
 from uplift.spec.errors import Exit, SettingsError, UpliftError
 
@@ -35,12 +36,23 @@ class Host(Block):
     port: int
     ports: dict[int, int]
 
+    @classmethod
+    def at(cls, where: Addresses, name: str, kind: str) -> Self:
+        """Return a host at its place among the lab's addresses."""
+        ports = {inside: where.ports[inside] for inside in addresses.ports_of(kind)}
+        return cls(name=name, kind=kind, address=where.of(name), port=ports[SSH_PORT], ports=ports)
+
 
 class Registry(Block):
     """The lab's registry as it is reached from this machine."""
 
     address: str
     port: int
+
+    @classmethod
+    def at(cls, where: Addresses) -> Self:
+        """Return the registry at its place among the lab's addresses."""
+        return cls(address=where.of(names.REGISTRY), port=where.ports[REGISTRY_PORT])
 
 
 class LabState(Block):
@@ -63,12 +75,22 @@ class Places:
     """
 
     def __init__(self, folder: Path, name: str) -> None:
-        self.project = folder
+        self.project, self.name = folder, name
         self.folder = folder / ".uplift" / "lab" / name
         self.state = self.folder / "lab.json"
         self.key = self.folder / "id_ed25519"
         self.known_hosts = self.folder / "known_hosts"
         self.lock = self.folder / "lock"
+
+    @classmethod
+    def of(cls, name: str | None) -> Self:
+        """Return the files of the lab that is meant here.
+
+        Args:
+            name: of the lab; by ``UPLIFT_LAB``, else by the checkout's path when left out.
+        """
+        folder = names.project_folder()
+        return cls(folder, names.checked(name) if name else names.default_name(folder))
 
     def load(self) -> LabState | None:
         """Return what was remembered, or nothing when there is no such lab."""
@@ -84,18 +106,18 @@ class Places:
             ) from error
 
     def save(self, state: LabState) -> None:
-        """Write ``lab.json`` whole."""
-        write_whole(self.state, (state.model_dump_json(indent=2) + "\n").encode(), 0o644)
+        """Write ``lab.json`` whole, when it is not what it holds already."""
+        write_changed(self.state, state.model_dump_json(indent=2) + "\n", 0o644)
 
 
 @contextmanager
-def locked(places: Places, name: str) -> Iterator[None]:
+def locked(places: Places) -> Iterator[None]:
     """Keep a second ``up`` or ``down`` of the same lab out while this one runs.
 
     Raises:
         UpliftError: another one runs (exit code 4).
     """
-    descriptor = _acquire(places.lock, name)
+    descriptor = _acquire(places)
     try:
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n".encode())
@@ -104,7 +126,8 @@ def locked(places: Places, name: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _acquire(file: Path, name: str) -> int:
+def _acquire(places: Places) -> int:
+    file = places.lock
     while True:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
@@ -118,7 +141,9 @@ def _acquire(file: Path, name: str) -> int:
         except BlockingIOError:
             pid = os.read(descriptor, 20).decode().strip()
             os.close(descriptor)
-            raise _Locked(f"lab {name} is being changed by another run (process {pid})") from None
+            raise _Locked(
+                f"lab {places.name} is being changed by another run (process {pid})"
+            ) from None
         os.close(descriptor)
 
 
@@ -132,12 +157,10 @@ def find(name: str | None = None) -> tuple[Places, LabState]:
     Raises:
         NoLabError: this checkout remembers no such lab.
     """
-    folder = names.project_folder()
-    chosen = names.checked(name) if name else names.default_name(folder)
-    places = Places(folder, chosen)
+    places = Places.of(name)
     state = places.load()
     if state is None or not state.hosts:
-        raise NoLabError(chosen)
+        raise NoLabError(places.name)
     return places, state
 
 

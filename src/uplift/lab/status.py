@@ -23,8 +23,7 @@ def status(name: str | None = None) -> dict[str, Any]:
     Raises:
         NoLabError: there is nothing of it.
     """
-    folder = names.project_folder()
-    chosen = names.checked(name) if name else names.default_name(folder)
+    chosen = Places.of(name).name
     client = engine.connect()
     network = networks(client).get(chosen)
     found = inspect.containers(client, chosen)
@@ -71,8 +70,7 @@ def _remembered(places: Places) -> tuple[Any, ...]:
 
 
 def _ports(kind: str, at: Addresses) -> dict[str, int]:
-    inside = (SSH_PORT,) if kind == names.LIGHT else addresses.PORTS
-    return {str(port): at.ports[port] for port in inside}
+    return {str(port): at.ports[port] for port in addresses.ports_of(kind)}
 
 
 def _image(image: images.Image) -> dict[str, Any]:
