@@ -49,10 +49,10 @@ def changes(run: str) -> dict[str, int]:
     operations: list[dict[str, Any]] = json.loads(run)["results"]["operations"]
     counts: dict[str, int] = {}
     for operation in operations:
-        for host in operation["hosts"]:
+        for host in operation["no_change"]:
             counts.setdefault(host, 0)
         for host in operation["success"]:
-            counts[host] += host not in operation["no_change"]
+            counts[host] = counts.get(host, 0) + 1
     return counts
 
 

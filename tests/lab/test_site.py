@@ -1,0 +1,151 @@
+"""The whole site on three hosts: it converges, counts its commands, and survives bad hosts."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import socket
+import subprocess
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SUBJECTS = ("certificates", "docker", "uv", "clients")
+# What `pyinfra -y` may cost with nothing to do: two remote commands a subject.
+COMMANDS_ALLOWED = 2 * len(SUBJECTS)
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def changed(result: subprocess.CompletedProcess[str]) -> dict[str, set[str]]:
+    """Names of the operations that changed something, by host."""
+    found: dict[str, set[str]] = {}
+    for operation in json.loads(result.stdout)["results"]["operations"]:
+        for host in operation["no_change"]:
+            found.setdefault(host, set())
+        for host in operation["success"]:
+            found.setdefault(host, set()).add(operation["name"])
+    return found
+
+
+def sessions(ssh: Run, host: str) -> int:
+    """Count the commands that sshd has started on a host, the one that counts included."""
+    log = ssh(host, "sudo journalctl -u ssh -o cat --no-pager").stdout
+    return len(re.findall(r"^Starting session: command", log, flags=re.MULTILINE))
+
+
+@pytest.fixture(scope="module")
+def site(pyinfra: Run) -> None:
+    """The site, deployed once."""
+    pyinfra("inventories/lab.py", "deploys/site.py", "-y", "--json")
+
+
+def test_a_second_run_changes_nothing_anywhere(
+    site: None, pyinfra: Run, hosts: list[dict[str, Any]]
+) -> None:
+    result = changed(pyinfra("inventories/lab.py", "deploys/site.py", "-y", "--json"))
+    assert result == {host["name"]: set() for host in hosts}
+
+
+def test_a_second_run_costs_at_most_two_remote_commands_per_subject_and_host(
+    site: None, pyinfra: Run, ssh: Run, hosts: list[dict[str, Any]]
+) -> None:
+    names = [host["name"] for host in hosts]
+    before = {name: sessions(ssh, name) for name in names}
+    pyinfra("inventories/lab.py", "deploys/site.py", "-y", "--json")
+    # The second count counts itself.
+    cost = {name: sessions(ssh, name) - before[name] - 1 for name in names}
+    assert all(len(SUBJECTS) <= cost[name] <= COMMANDS_ALLOWED for name in names), cost
+
+
+def test_a_dry_run_after_the_site_says_that_nothing_would_change(site: None, pyinfra: Run) -> None:
+    plan = json.loads(pyinfra("inventories/lab.py", "deploys/site.py", "--dry", "--json").stdout)
+    assert {tuple(operation["hosts_with_change"]) for operation in plan["plan"]} == {()}
+
+
+DRIFT = """
+set -eu
+cd /home/app
+chmod 0644 .netrc
+printf '# mine\\nmachine other.example.com login me password mine\\n' >> .netrc
+sed -i '/_auth=/d' .npmrc
+printf 'fund=false\\n' >> .npmrc
+rm /usr/local/bin/uv
+printf '#!/bin/sh\\necho another uv\\n' > /usr/local/bin/uv
+chmod 0755 /usr/local/bin/uv
+find /usr/local/share/ca-certificates/uplift -name '*.crt' | sort | head -1 | xargs rm
+update-ca-certificates --fresh >/dev/null 2>&1
+"""
+SUBJECT_NAMES = ("Extra CA certificates", "uv ", "Client files")
+
+
+def test_what_people_changed_by_hand_is_repaired_once_and_their_own_lines_stay(
+    site: None, pyinfra: Run, ssh: Run, hosts: list[dict[str, Any]]
+) -> None:
+    drifted, *others = [host["name"] for host in hosts]
+    ssh(drifted, f"sudo sh -c {shlex.quote(DRIFT)}")
+
+    repair = changed(pyinfra("inventories/lab.py", "deploys/site.py", "-y", "--json"))
+    after = ssh(drifted, "sudo sh -c 'cat /home/app/.netrc /home/app/.npmrc; uv --version; uvx -V'")
+    modes = ssh(drifted, "sudo stat -c %a /home/app/.netrc /home/app/.npmrc").stdout.split()
+    again = changed(pyinfra("inventories/lab.py", "deploys/site.py", "-y", "--json"))
+
+    # Docker may follow: its daemon reads the certificates of the system only when it starts.
+    repaired = {name.partition(" | ")[2] for name in repair[drifted]} - {"Docker Engine"}
+    assert all(any(name.startswith(subject) for name in repaired) for subject in SUBJECT_NAMES)
+    assert len(repaired) == len(SUBJECT_NAMES)
+    assert all(repair[other] == set() for other in others)
+    assert "machine other.example.com login me password mine" in after.stdout
+    assert "# mine" in after.stdout
+    assert "fund=false" in after.stdout
+    assert ":_auth=" in after.stdout
+    assert "another uv" not in after.stdout
+    assert modes == ["600", "600"]
+    assert again == {host["name"]: set() for host in hosts}
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A port that accepts connections and then says nothing."""
+    with socket.create_server(("127.0.0.1", 0), backlog=16) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port where nobody listens, held so that nobody else gets it."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
+
+
+def test_a_stopped_and_a_silent_host_are_named_and_the_third_is_done(
+    site: None,
+    pyinfra: Run,
+    hosts: list[dict[str, Any]],
+    tmp_path: Path,
+    silent_port: int,
+    closed_port: int,
+) -> None:
+    well = hosts[-1]["name"]
+    # Named lab.py, so that the group data of the lab holds for it too.
+    inventory = tmp_path / "lab.py"
+    inventory.write_text(
+        textwrap.dedent(f"""
+        from pathlib import Path as _Path
+        _lab = {{}}
+        exec(_Path("inventories/lab.py").read_text(), _lab)
+        _well = next(h for h in _lab["apps"] if h[0] == {well!r})
+        _bad = lambda port: {{**_well[1], "ssh_hostname": "127.0.0.1", "ssh_port": port}}
+        apps = [_well, ("stopped", _bad({closed_port})), ("silent", _bad({silent_port}))]
+        """)
+    )
+    result = pyinfra(str(inventory), "deploys/clients.py", "-y", "--json", check=False)
+    assert result.returncode != 0
+    assert re.search(r"\[stopped\].*Could not connect", result.stderr)
+    assert re.search(r"\[silent\]", result.stderr)
+    assert changed(result) == {well: set()}
