@@ -71,7 +71,7 @@ seen=
 line uid "$(id -u)"
 for one in "$@"; do look_at "$one"; done
 if [ -f "$record" ] && [ ! -L "$record" ]; then
-  line record "-$(content "$record")"
+  line record "-$(base64 -w 0 "$record")"
   names=$(sed -n 's/^"\([^"|]*\)|\([^"]*\)": {.*/\1:\2/p' "$record")
   while IFS= read -r one; do [ -z "$one" ] || look_at "$one"; done <<EOT
 $names

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from paramiko import SSHException
 from pyinfra import logger
 from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS, pop_global_arguments
+from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
 from pyinfra.api.host import Host
 
@@ -64,7 +65,7 @@ def read_quietly(host: Host, fact: type[FactBase[T]], **arguments: Any) -> T | N
         if good:
             return fact().process(output.stdout_lines)
         reason = "\n".join(output.stderr_lines)
-    except (TimeoutError, OSError, SSHException, ValueError) as error:
+    except (TimeoutError, OSError, SSHException, FactProcessError) as error:
         reason = str(error) or type(error).__name__
     host.log(f"{fact.__name__} could not be read: {reason}", log_func=logger.error)
     host.state.fail_hosts({host})
