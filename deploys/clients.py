@@ -1,6 +1,9 @@
-"""Client files of hosts and their users: .netrc, .npmrc, pip.conf, .pypirc, uv.toml, config.json."""
+"""Write the client files of hosts and users: .netrc, .npmrc, pip.conf, uv.toml and their kin.
 
-from pyinfra.context import host
+pyinfra inventories/prod.py deploys/clients.py
+"""
+
+from pyinfra import host
 
 from uplift.operations import clients
 from uplift.settings import for_host
@@ -15,3 +18,5 @@ if settings.clients:
         # With extra certificates, every client is pointed to the bundle that has them.
         ca_bundle=BUNDLE if settings.certificates.files else None,
     )
+else:
+    host.log("skipped: no block 'clients' in the group data")
