@@ -62,10 +62,12 @@ while [ ! -e "$dir/rc" ] && { runs || { sleep 1; [ -e "$dir/rc" ]; }; }; do
   [ "$(date +%s)" -lt "$end" ] || { echo "uplift: job $1 is still running" >&2; exit 75; }
   sleep 0.2
 done
-cat "$dir/log" 2>/dev/null || :
 rc=70
-if [ -e "$dir/rc" ]; then rc=$(cat "$dir/rc")
-else echo "uplift: job $1 ended without a result (killed, or the host went down)" >&2; fi
+[ ! -e "$dir/rc" ] || rc=$(cat "$dir/rc")
+# Nobody reads this after the connection was cut: then writing fails, and the result is kept.
+[ ! -e "$dir/log" ] || cat "$dir/log" || exit 74
+if [ -e "$dir/rc" ]; then echo "uplift: job $1: exit code $rc" || exit 74
+else echo "uplift: job $1 ended without a result (killed, or the host went down)" || exit 74; fi
 : >"$dir/fetched"
 exit "$rc"
 """
@@ -91,7 +93,7 @@ def start(id: str, script: str, *, limit: int = 900) -> StringCommand:
 
     The script is POSIX sh, runs as root with LC_ALL=C and without input, and travels by stdin
     into a 0600 file that goes with the end of the job: it may hold secrets. Its output is
-    printed when it has ended, its exit code is the command's. Killed: 70.
+    printed when it has ended, and a last line; its exit code is the command's. Killed: 70.
 
     Args:
         id: as made by ``identity``.
