@@ -107,6 +107,16 @@ def ssh_words(host: dict[str, Any], *options: str) -> list[str]:
 
 
 @pytest.fixture(scope="session")
+def login() -> Run:
+    """Log in at a host of any lab as status shows it; keys of its dict may be changed before."""
+
+    def call(host: dict[str, Any], **changed: str) -> subprocess.CompletedProcess[str]:
+        return run([*ssh_words({**host, **changed}), "hostname"], check=False)
+
+    return call
+
+
+@pytest.fixture(scope="session")
 def ssh(hosts: list[dict[str, Any]]) -> Run:
     """Run a command on a host, as the user that the inventory connects as."""
     known = {host["name"]: host for host in hosts}
