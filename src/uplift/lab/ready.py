@@ -12,6 +12,7 @@ from pathlib import Path
 import paramiko
 from docker.models.containers import Container
 
+from uplift.lab import machine
 from uplift.lab.containers import read_file
 from uplift.lab.keys import HOST_KEYS
 from uplift.lab.state import Host, Registry
@@ -66,7 +67,9 @@ def wait_for_sshd(container: Container, host: Host) -> None:
     while not _greets(host.address, host.port):
         container.reload()
         if container.status != "running":
-            raise UpliftError(f"{host.name} ended while it started:\n{_log(container)}")
+            raise UpliftError(
+                f"{host.name} ended while it started:\n{_log(container)}{machine.advice()}"
+            )
         if time.monotonic() > limit:
             raise UpliftError(
                 f"{host.name}: no sshd at {host.address}:{host.port} after {SSH_LIMIT} s:\n"

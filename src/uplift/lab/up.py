@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from docker import DockerClient
 
-from uplift.lab import addresses, containers, engine, images, inspect, keys, names, ready
+from uplift.lab import addresses, containers, engine, images, inspect, keys, machine, names, ready
 from uplift.lab.addresses import Addresses
 from uplift.lab.images import Image
 from uplift.lab.network import check_owner, ensure_network
@@ -105,6 +105,8 @@ class _Up:
         tags = {
             kind: self._image(kind) for kind in dict.fromkeys((*kinds.values(), names.REGISTRY))
         }
+        if {*kinds.values()} != {names.LIGHT}:
+            self.outcome.changed += machine.raise_limits(self.report)
         at, new = ensure_network(self.client, self.labels, self.report)
         self.outcome.changed += new
         self._containers(kinds, tags, at, recreate=recreate)
