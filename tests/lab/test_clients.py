@@ -1,0 +1,422 @@
+"""Client files on a real host: written once, repaired when they drift, left alone when broken."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import random
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from uplift.spec.secret import secret
+
+SCRIPTS = Path(sys.executable).parent
+DEPLOY = Path(__file__).parents[2] / "deploys/clients.py"
+RUN_LIMIT = 120
+KILLS = 8
+USERS = ("anna", "ben")
+RECORD = "/var/lib/uplift/clients.json"
+REGISTRY = "https://nexus.example.com/repository/npm-group/"
+SIMPLE = "https://nexus.example.com/repository/pypi-group/simple"
+LOGIN = {"username": "deployer", "password": secret("nexus/deployer")}
+
+Ssh = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def files_of(user: str) -> dict[str, Any]:
+    """Settings with every kind of file that a user can have."""
+    return {
+        "user": user,
+        "netrc": [
+            {"machine": "nexus.example.com", "login": "deployer", "password": LOGIN["password"]}
+        ],
+        "npmrc": {
+            "registry": REGISTRY,
+            "scopes": {"@corp": REGISTRY},
+            "auth": [{"url": REGISTRY, **LOGIN}],
+        },
+        "pip": {"index_url": SIMPLE, "timeout": 7},
+        "pypirc": {"servers": [{"name": "nexus", "repository": REGISTRY, **LOGIN}]},
+        "docker": {"auths": [{"registry": "nexus.example.com:5000", **LOGIN}]},
+    }
+
+
+def settings(*users: str) -> dict[str, Any]:
+    """The block ``clients`` with files of these users and of the host."""
+    return {
+        "users": [files_of(user) for user in users],
+        "uv": {"index": [{"name": "corp", "url": SIMPLE, "default": True}], "system_certs": True},
+        "pip": {"index_url": SIMPLE},
+    }
+
+
+PATHS = (".netrc", ".npmrc", ".config/pip/pip.conf", ".pypirc", ".docker/config.json")
+ALL = tuple(f"/home/{user}/{path}" for user in USERS for path in PATHS)
+HOST_FILES = ("/etc/pip.conf", "/etc/uv/uv.toml")
+
+
+@dataclass
+class Box:
+    """One host of the lab, with a project folder that has only it."""
+
+    name: str
+    folder: Path
+    connection: dict[str, Any]
+    ssh: Ssh
+    environment: dict[str, str]
+
+    def sh(self, command: str, *, check: bool = True) -> str:
+        """Run a command as root on the host."""
+        code = base64.b64encode(command.encode()).decode()
+        return self.ssh(self.name, f"echo {code} | base64 -d | sudo sh", check=check).stdout
+
+    def inventory(self, block: dict[str, Any]) -> None:
+        """Write the inventory: the host with these settings."""
+        data = {**self.connection, "_sudo": True, "clients": block}
+        (self.folder / "inventory.py").write_text(f"hosts = [({self.name!r}, {data!r})]\n")
+
+    def words(self, *options: str) -> list[str]:
+        """Return the command line of a run."""
+        return [str(SCRIPTS / "pyinfra"), "inventory.py", str(DEPLOY), "-y", *options]
+
+    def run(
+        self, block: dict[str, Any], *options: str, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the deploy with these settings."""
+        self.inventory(block)
+        return subprocess.run(
+            self.words(*options),
+            cwd=self.folder,
+            env={**self.environment, **variables},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=RUN_LIMIT,
+            check=False,
+        )
+
+    def applied(self, block: dict[str, Any], *, changed: bool, **variables: str) -> str:
+        """Run the deploy, check that it succeeds and whether it changed anything."""
+        done = self.run(block, "--json", **variables)
+        assert done.returncode == 0, done.stderr
+        totals = json.loads(done.stdout)["results"]["totals"]
+        assert (totals["success"] > 0) == changed, done.stderr
+        return done.stderr
+
+    def read(self, paths: Sequence[str]) -> dict[str, str]:
+        """Return mode, owner and content of files."""
+        lines = [
+            f'echo "{path} $(stat -c "%a %U:%G" {path}) $(base64 -w0 {path})"' for path in paths
+        ]
+        found = {}
+        for line in self.sh("\n".join(lines)).splitlines():
+            path, mode, owner, *content = line.split(" ")
+            text = base64.b64decode("".join(content)).decode()
+            found[path] = f"{mode} {owner}\n{text}"
+        return found
+
+
+@pytest.fixture(scope="module")
+def password() -> str:
+    return secrets.token_hex(16)
+
+
+@pytest.fixture
+def box(hosts: list[dict[str, Any]], ssh: Ssh, tmp_path: Path, password: str) -> Iterator[Box]:
+    """A host with two new users and none of our files; put back afterwards."""
+    host = hosts[-1]
+    (tmp_path / "group_data").mkdir()
+    connection = {
+        "ssh_hostname": host["address"],
+        "ssh_port": host["port"],
+        "ssh_user": host["user"],
+        "ssh_key": host["identity_file"],
+        "ssh_known_hosts_file": host["known_hosts_file"],
+        "ssh_strict_host_key_checking": "yes",
+    }
+    environment = {
+        **os.environ,
+        "UPLIFT_SECRET_NEXUS_DEPLOYER": password,
+        "PYINFRA_PROGRESS": "off",
+    }
+    found = Box(host["name"], tmp_path, connection, ssh, environment)
+    forget = f"rm -rf {RECORD} {RECORD}.kept {' '.join(HOST_FILES)}; "
+    forget += "; ".join(f"userdel -r {user} 2>/dev/null" for user in USERS)
+    kept = "/root/uplift-test-kept.tar"
+    found.sh(f"tar -C / -cf {kept} --ignore-failed-read {RECORD[1:]} etc/pip.conf etc/uv || true")
+    found.sh(f"{forget}; for user in {' '.join(USERS)}; do useradd -m $user; done")
+    yield found
+    found.sh(f"{forget}; tar -C / -xf {kept} && rm -f {kept}")
+
+
+def test_a_second_run_changes_nothing(box: Box) -> None:
+    told = box.applied(settings(*USERS), changed=True)
+    assert "/home/anna/.npmrc: registry added" in told
+    before = box.read((*ALL, *HOST_FILES, RECORD))
+    assert {box_file.split(" ")[0] for path, box_file in before.items() if path in ALL} == {"600"}
+    assert before["/home/anna/.netrc"].startswith("600 anna:anna\n")
+    assert {before[path].split("\n")[0] for path in HOST_FILES} == {"644 root:root"}
+    assert before[RECORD].startswith("600 root:root")
+    box.applied(settings(*USERS), changed=False)
+    assert box.read((*ALL, *HOST_FILES, RECORD)) == before
+    folders = box.sh("stat -c '%a %U' /home/anna/.docker /home/anna/.config/pip /etc/uv")
+    assert folders.split() == ["700", "anna", "700", "anna", "755", "root"]
+
+
+def test_a_dry_run_tells_what_would_change_and_writes_nothing(box: Box) -> None:
+    box.inventory(settings(*USERS))
+    words = [word for word in box.words("--dry") if word != "-y"]
+    done = subprocess.run(
+        words, cwd=box.folder, env=box.environment, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, timeout=RUN_LIMIT, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "/home/anna/.npmrc: registry added" in done.stderr
+    assert box.sh(f"ls -d {' '.join(ALL)} {RECORD} 2>/dev/null", check=False) == ""
+
+
+DRIFT = {
+    "mode": "chmod 644 .npmrc .netrc .docker/config.json",
+    "owner": "chown root:root .npmrc .netrc .pypirc",
+    "npmrc lines": "sed -i /_auth/d .npmrc; echo 'registry=https://evil/' >>.npmrc; "
+    "echo '; mine' >>.npmrc; echo 'save-exact=true' >>.npmrc",
+    "npm login": "echo '//nexus.example.com/repository/npm-group/:_authToken=x' >>.npmrc",
+    "netrc lines": "printf 'machine mine.example.com login a password b\\n"
+    "machine nexus.example.com login a password b\\n' >>.netrc",
+    "netrc word": "sed -i 's/ login deployer//' .netrc",
+    "pip": "sed -i 's/^index-url.*/index_url = x/; $a no-color = 1' .config/pip/pip.conf",
+    "pypirc": "sed -i 's/^    nexus/    other/; s/^password.*/password = x/' .pypirc",
+    "docker": 'sed -i \'s/"auth": ".*"/"auth": "eA=="/\' .docker/config.json',
+    "gone": "rm -r .npmrc .netrc .docker .config .pypirc",
+    "uv": "sed -i 's/default = true/explicit = true/; $a cache-dir = \"/x\"' /etc/uv/uv.toml",
+    "uv index": 'printf \'\\n[[index]]\\nname = "mine"\\nurl = "https://x"\\n\' >>/etc/uv/uv.toml',
+    "host modes": "chmod 600 /etc/uv/uv.toml /etc/pip.conf",
+}
+
+
+@pytest.mark.parametrize("drift", sorted(DRIFT))
+def test_drift_is_repaired_by_one_run_and_lines_of_others_stay(box: Box, drift: str) -> None:
+    box.applied(settings(*USERS), changed=True)
+    good = box.read((*ALL, *HOST_FILES))
+    box.sh(f"cd /home/anna && {{ {DRIFT[drift]}; }}")
+    box.applied(settings(*USERS), changed=True)
+    repaired = box.read((*ALL, *HOST_FILES))
+    mine = {"npmrc lines": ["; mine", "save-exact=true"], "netrc lines": ["machine mine.example"],
+            "pip": ["no-color = 1"], "pypirc": ["    other"], "uv index": ['name = "mine"'],
+            "uv": []}  # fmt: skip
+    for word in mine.get(drift, []):
+        assert any(word in text for text in repaired.values())
+    if drift not in mine:
+        assert repaired == good
+    box.applied(settings(*USERS), changed=False)
+
+
+IN_THE_WAY = {
+    "a link": ("ln -sf /etc/passwd .npmrc", ".npmrc: is a symbolic link"),
+    "a folder": ("mkdir .netrc", ".netrc: is a folder"),
+    "a pipe": ("mkfifo .netrc", ".netrc: is no regular file"),
+    "a bogus word": ("printf 'machine a login b\\nbogus\\n' >.netrc", ".netrc: line 2: a word"),
+    "JSON with comments": (
+        "mkdir .docker; printf '{\\n// x\\n}' >.docker/config.json",
+        ".docker/config.json: line 2: not JSON: comments",
+    ),
+    "a credential helper": (
+        'mkdir .docker; printf \'{\\n"credsStore": "x"}\' >.docker/config.json',
+        ".docker/config.json: line 2: credsStore",
+    ),
+    "bad INI": ("printf '[a]\\nb\\n' >.pypirc", ".pypirc: line 2: is no 'key = value'"),
+    "no UTF-8": ("printf 'a\\n\\377' >.npmrc", ".npmrc: line 2: is not UTF-8"),
+    "a large file": ("yes '; x' | head -c 300000 >.npmrc", ".npmrc: is larger than 256 kB"),
+    "a link above": ("ln -s /tmp .config", ".config/pip/pip.conf: a folder above it is a symbolic"),
+    "a file above": ("touch .docker", ".docker/config.json: what should be the folder"),
+    "a folder of root": (
+        "mkdir .docker; chown root: .docker; chmod 700 .docker",
+        "~anna/.docker/config.json: ",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", sorted(IN_THE_WAY))
+def test_what_is_in_the_way_is_named_and_left_and_the_rest_is_done(box: Box, case: str) -> None:
+    command, message = IN_THE_WAY[case]
+    box.sh(
+        f"cd /home/anna && {{ {command}; }}; [ -L .config ] || chown -hR anna: .npmrc .netrc || :"
+    )
+    look = "cd /home/anna && ls -laR --time-style=+ . | grep -v ' \\.\\|total' ; id nobody"
+    before = box.sh(f"{look}; sha256sum /etc/passwd")
+    done = box.run(settings(*USERS))
+    assert done.returncode != 0
+    said = done.stdout + done.stderr
+    assert message in said
+    assert box.sh("sha256sum /etc/passwd").strip() in before
+    files = box.read([path for path in ALL if "/ben/" in path])
+    assert all(text.startswith("600 ben:ben") for text in files.values())
+
+
+def test_a_user_or_a_home_that_does_not_exist_is_named_and_the_rest_is_done(box: Box) -> None:
+    box.sh("rm -r /home/ben")
+    done = box.run(settings("anna", "ben", "nobody-of-this-name"))
+    said = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "/home/ben/.netrc: the user's home does not exist" in said
+    assert "~nobody-of-this-name/.netrc: the user does not exist" in said
+    assert len(box.read([path for path in ALL if "/anna/" in path])) == len(PATHS)
+
+
+def test_what_is_no_longer_in_the_settings_is_removed_and_nothing_else(box: Box) -> None:
+    box.sh("printf '; mine\\nsave-exact=true' >/home/anna/.npmrc; chown anna: /home/anna/.npmrc")
+    box.applied(settings(*USERS), changed=True)
+    box.sh("echo 'machine mine login a password b' >>/home/ben/.netrc")
+    less = {"users": [], "uv": settings()["uv"]}
+    told = box.applied(less, changed=True)
+    assert "/home/anna/.npmrc: registry removed" in told
+    there = box.sh(f"ls {' '.join((*ALL, *HOST_FILES))} 2>/dev/null", check=False).split()
+    assert there == ["/etc/uv/uv.toml", "/home/anna/.npmrc", "/home/ben/.netrc"]
+    assert box.sh("cat /home/anna/.npmrc") == "; mine\nsave-exact=true"
+    assert box.sh("cat /home/ben/.netrc") == "machine mine login a password b\n"
+    box.applied(less, changed=False)
+
+
+def test_no_secret_is_shown_at_any_verbosity(box: Box, password: str) -> None:
+    codes = [base64.b64encode(f"deployer:{password}".encode()).decode(), password]
+    canary = secrets.token_hex(16)
+    box.sh(f"echo '//other/:_authToken={canary}' >/home/anna/.npmrc; chown anna: /home/anna/.npmrc")
+    shown = []
+    for password_now in (password, secrets.token_hex(16)):
+        codes += [password_now, base64.b64encode(f"deployer:{password_now}".encode()).decode()]
+        done = box.run(
+            settings(*USERS), "-vvv", "--debug", "--debug-facts", "--debug-operations", "--diff",
+            UPLIFT_SECRET_NEXUS_DEPLOYER=password_now,
+        )  # fmt: skip
+        logs = [path.read_text() for path in box.folder.glob("*.log")]
+        shown += [done.stdout, done.stderr, *logs]
+    everything = "\n".join(shown)
+    assert "machine nexus.example.com changed (" in everything
+    there = box.sh(f"cat {' '.join(ALL)}")
+    # The control: what must not be shown is found where it belongs.
+    assert canary in there and codes[-1] in there and codes[-2] in there
+    for file in box.sh(f"for f in {' '.join(ALL)}; do base64 -w0 $f; echo; done").split():
+        assert file not in everything
+    for code in (canary, *codes):
+        assert code not in everything
+
+
+def test_a_secret_is_in_no_process_list_while_it_is_written(box: Box, password: str) -> None:
+    watch = (
+        "end=$(($(date +%s) + 60)); while [ $(date +%s) -lt $end ] && [ ! -e /tmp/stop-watching ]; "
+        "do cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '; done >/tmp/seen"
+    )
+    box.sh(f"rm -f /tmp/stop-watching; ({watch}) >/dev/null 2>&1 &")
+    box.applied(settings(*USERS), changed=True)
+    box.sh("touch /tmp/stop-watching; sleep 1")
+    assert (
+        box.sh("grep -c .npmrc.uplift /tmp/seen || grep -c clients.json /tmp/seen").strip() != "0"
+    )
+    code = base64.b64encode(f"deployer:{password}".encode()).decode()
+    assert box.sh(f"grep -c -e {password} -e {code} /tmp/seen", check=False).strip() == "0"
+    box.sh("rm -f /tmp/seen /tmp/stop-watching")
+
+
+def test_the_clients_themselves_read_what_was_meant(box: Box, password: str) -> None:
+    box.applied(settings(*USERS), changed=True)
+    run = "cd /home/anna && setpriv --reuid=anna --regid=anna --init-groups env HOME=/home/anna"
+    script = "import netrc; print(netrc.netrc().authenticators('nexus.example.com'))"
+    assert password in box.sh(f'{run} python3 -c "{script}"')
+    script = (
+        "import configparser; p = configparser.RawConfigParser(); p.read('/home/anna/.pypirc'); "
+        "print(p.get('distutils', 'index-servers').split(), p.get('nexus', 'password'))"
+    )
+    assert box.sh(f'{run} python3 -c "{script}"').strip() == f"['nexus'] {password}"
+    if box.sh("command -v pip3", check=False):
+        listed = box.sh(f"{run} pip3 config list")
+        assert f"global.index-url='{SIMPLE}'" in listed and "global.timeout='7'" in listed
+    if box.sh("command -v npm", check=False):
+        assert box.sh(f"{run} npm config get registry").strip() == REGISTRY
+        assert box.sh(f"{run} npm config get @corp:registry").strip() == REGISTRY
+    if box.sh("command -v docker", check=False):
+        box.sh(
+            f"{run} docker --config /home/anna/.docker version --format '{{{{.Client.Version}}}}'"
+        )
+
+
+def test_a_file_that_changes_between_reading_and_writing_is_left(box: Box) -> None:
+    from uplift.operations.clients import _SCRIPT, payload
+    from uplift.spec.clients.plan import Change, Plan
+    from uplift.spec.clients.state import Place
+
+    box.sh("echo a=1 >/home/anna/.npmrc; chown anna: /home/anna/.npmrc")
+    changes = [Change(Place(user, ".npmrc"), "put", "absent", b"b=2\n") for user in USERS]
+    steps = payload(Plan(changes=tuple(changes), last="{}\n"))
+    text = base64.b64encode(_SCRIPT.encode()).decode()
+    box.sh(f"echo {text} | base64 -d >/tmp/write.sh")
+    said = box.sh(f"sh /tmp/write.sh 2>&1 <<'EOT'\n{steps}EOT\necho code $?")
+    assert "clients: ~anna/.npmrc: changed since it was read: run again" in said
+    assert "code 1" in said
+    assert box.sh("cat /home/anna/.npmrc /home/ben/.npmrc") == "a=1\nb=2\n"
+    # What was not written is not forgotten either.
+    assert box.sh(f"cat {RECORD} 2>/dev/null", check=False) != "{}\n"
+
+
+def test_steps_that_are_cut_off_write_no_half_file(box: Box) -> None:
+    from uplift.operations.clients import _SCRIPT, payload
+    from uplift.spec.clients.plan import Change, Plan
+    from uplift.spec.clients.state import Place
+
+    content = b"; " + b"x" * 3000 + b"\n"
+    steps = payload(Plan(changes=(Change(Place("anna", ".npmrc"), "put", "absent", content),)))
+    text = base64.b64encode(_SCRIPT.encode()).decode()
+    box.sh(f"echo {text} | base64 -d >/tmp/write.sh")
+    said = box.sh(f"printf %s '{steps[:2000]}' | sh /tmp/write.sh 2>&1; echo code $?")
+    assert "the list of steps was cut off" in said and "code 1" in said
+    assert box.sh("ls -A /home/anna | grep npmrc || echo none").strip() == "none"
+
+
+def test_a_run_that_is_killed_leaves_each_file_old_or_new_and_the_next_completes(
+    box: Box,
+) -> None:
+    generator = random.Random(7)  # noqa: S311 - moments, no secret
+    box.applied(settings(*USERS), changed=True)
+    started = time.monotonic()
+    box.applied(settings(*USERS), changed=False)
+    length = time.monotonic() - started
+    paths = (*ALL, *HOST_FILES)
+    for _ in range(KILLS):
+        old = box.read(paths)
+        new_password = secrets.token_hex(16)
+        variables = {"UPLIFT_SECRET_NEXUS_DEPLOYER": new_password}
+        box.inventory(settings(*USERS))
+        process = subprocess.Popen(
+            box.words(), cwd=box.folder, env={**box.environment, **variables},
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(generator.uniform(0.3, 1.1) * length)
+        process.kill()
+        process.wait(RUN_LIMIT)
+        half = box.read(paths)
+        done = box.run(settings(*USERS), **variables)
+        assert done.returncode == 0, done.stderr
+        new = box.read(paths)
+        assert all(half[path] in (old[path], new[path]) for path in paths)
+        assert new_password in new["/home/anna/.netrc"]
+        box.applied(settings(*USERS), changed=False, **variables)
+    assert box.sh("find /home /etc /var/lib/uplift -name '*.uplift-??????????'") == ""
+
+
+def test_leftovers_of_a_killed_write_go_with_the_next_run(box: Box) -> None:
+    box.applied(settings(*USERS), changed=True)
+    left = "..npmrc.uplift-abcdefghij .docker/.config.json.uplift-0123456789"
+    box.sh(f"cd /home/anna && touch {left}")
+    box.applied(settings(*USERS), changed=True)
+    assert box.sh("find /home/anna -name '*.uplift-*'") == ""
+    box.applied(settings(*USERS), changed=False)
