@@ -6,9 +6,6 @@ password: `uplift secrets set nexus/deployer`.
 
 # from uplift.secrets import secret
 
-# Bundle of every CA that the host trusts.
-# _BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
-
 # clients = {
 #     # /etc/uv/uv.toml, read by every user of the host: addresses, never passwords.
 #     "uv": {
@@ -19,7 +16,11 @@ password: `uplift secrets set nexus/deployer`.
 #         ],
 #     },
 #     # /etc/pip.conf, the same for pip.
-#     "pip": {"index_url": "https://nexus.example.com/repository/pypi/simple", "cert": _BUNDLE},
+#     "pip": {
+#         "index_url": "https://nexus.example.com/repository/pypi/simple",
+#         # Every CA that the host trusts, in one file.
+#         "cert": "/etc/ssl/certs/ca-certificates.crt",
+#     },
 #     # Files in the homes of users; 0600, as they hold passwords.
 #     "users": [
 #         {

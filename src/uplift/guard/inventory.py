@@ -50,7 +50,8 @@ def load(call: Call) -> Inventory:
         UsageError: a file of it raises an exception, or there are no hosts.
     """
     import pyinfra
-    from pyinfra_cli.exceptions import UnexpectedExternalError
+    from pyinfra.api.exceptions import PyinfraError
+    from pyinfra_cli.exceptions import CliError, UnexpectedExternalError
     from pyinfra_cli.inventory import make_inventory
 
     try:
@@ -63,6 +64,10 @@ def load(call: Call) -> Inventory:
             )
     except UnexpectedExternalError as error:
         raise _broken(error.exception, error.filename) from None
+    except SyntaxError as error:
+        raise _broken(error, error.filename or call.inventory) from None
+    except (PyinfraError, CliError) as error:
+        raise UsageError(f"{call.inventory}: {error}") from None
     if not inventory.hosts:
         raise UsageError(f"{call.inventory}: no hosts.{_inventories(call.inventory)}")
     return inventory

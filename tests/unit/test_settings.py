@@ -1,0 +1,207 @@
+"""Settings of a host: what is refused, in which words, and in which file it is said to stand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pyinfra.api import Inventory
+
+from uplift.settings import BLOCKS, Settings, for_host, from_data, sources_of
+from uplift.spec.errors import Exit, SettingsError
+from uplift.spec.secret import secret
+
+ROOT = Path(__file__).parents[2]
+
+
+def complaints(data: dict[str, Any], sources: dict[str, str] | None = None) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        from_data(data, sources)
+    assert caught.value.exit_code == Exit.USAGE
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_blocks_are_optional_and_none_means_not_managed() -> None:
+    for data in ({}, dict.fromkeys(BLOCKS)):
+        settings = from_data(data)
+        assert (settings.docker, settings.uv, settings.clients) == (None, None, None)
+        assert settings.certificates.files == ()
+
+
+def test_a_problem_names_file_key_finding_and_what_is_allowed() -> None:
+    assert complaints(
+        {"uv": {"version": "0.13.8", "keep": -1}, "docker": {"log_drivr": "local"}},
+        {"uv": "group_data/all.py", "docker": "group_data/apps.py"},
+    ) == [
+        "group_data/apps.py: docker.log_drivr: unknown key, did you mean 'log_driver'? Allowed: "
+        "daemon_json, data_root, default_address_pools, insecure_registries, live_restore, "
+        "log_driver, log_opts, registries, registry_mirrors, restart_running",
+        "group_data/all.py: uv.keep: Input should be greater than or equal to 0; found int -1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("clints", "clients"), ("dockr", "docker"), ("certificate", "certificates")],
+)
+def test_a_misspelt_block_is_an_error_with_a_guess(typed: str, meant: str) -> None:
+    (text,) = complaints({typed: {}}, {typed: "group_data/all.py"})
+    assert text.startswith(f"group_data/all.py: {typed}: is no block of settings, did you mean")
+    assert f"{meant!r}?" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("client_id", {"a": 1}),
+        ("docker_hosts", {"a": 1}),
+        ("shop", {"port": 1}),
+        ("client", "acme"),  # no block could be text
+        ("_clients", {"a": 1}),
+    ],
+)
+def test_names_of_the_users_own_are_left_alone(name: str, value: Any) -> None:
+    assert from_data({name: value}) == from_data({})
+
+
+@given(value=st.text(alphabet="abcdefgXYZ0123456789", min_size=12))
+def test_a_secret_in_a_wrong_place_is_never_shown(value: str) -> None:
+    shown = "\n".join(
+        complaints(
+            {
+                "uv": {"version": "0.13.8", "index": f"https://me:{value}@nexus.example.com/"},
+                "docker": {"registry_mirrors": [f"https://me:{value}@mirror.example.com"]},
+                "clients": {
+                    "users": [
+                        {
+                            "user": "root",
+                            "netrc": [{"machine": "m", "login": "l", "password": value}],
+                            "npmrc": {"auth": [{"url": "https://n.example", "token": value}]},
+                            "docker": {"auths": [{"password": {"secret": value + "?"}}]},
+                        }
+                    ]
+                },
+            }
+        )
+    )
+    assert value not in shown
+    assert "clients.users[0].netrc[0].password" in shown
+
+
+def test_the_settings_describe_themselves_as_json_schema() -> None:
+    schema = Settings.model_json_schema()
+    assert set(schema["properties"]) == set(BLOCKS)
+    assert json.loads(json.dumps(schema)) == schema
+
+
+def test_settings_that_went_through_json_are_the_same() -> None:
+    data = {
+        "certificates": {"files": ("a.crt",)},
+        "clients": {
+            "users": [
+                {
+                    "user": "root",
+                    "netrc": [
+                        {"machine": "nexus.example.com", "login": "me", "password": secret("a/b")}
+                    ],
+                }
+            ]
+        },
+    }
+    assert from_data(json.loads(json.dumps(data))) == from_data(data)
+
+
+# Where a value stands
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project folder with group data."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "group_data"
+    folder.mkdir()
+    (folder / "all.py").write_text("if True:\n    uv = {}\nlog, docker = 1, {}\n")
+    (folder / "apps.py").write_text("docker = {}\n")
+    return tmp_path
+
+
+def inventory(**host_data: Any) -> Inventory:
+    """What pyinfra makes of a host in two groups, with group data of those files."""
+    return Inventory(
+        (["app-1"], {"uv": {}, "log": 1, "docker": {}}),
+        apps=(["app-1"], {"docker": {}, "tier": "x"}),
+        prod=([("app-1", host_data)], {}),
+        override_data={"to": "1"},
+    )
+
+
+@pytest.mark.usefixtures("project")
+def test_each_value_is_found_where_pyinfra_took_it_from() -> None:
+    host = inventory(ssh_user="me").get_host("app-1")
+    assert sources_of(host, "inventories/prod.py") == {
+        "uv": "group_data/all.py",
+        "log": "group_data/all.py",
+        "docker": "group_data/apps.py",
+        "tier": "inventories/prod.py",
+        "ssh_user": "inventories/prod.py (host app-1)",
+        "to": "--data",
+    }
+
+
+def test_a_later_folder_of_group_data_wins(project: Path) -> None:
+    (project / "more").mkdir()
+    (project / "more/apps.py").write_text("docker = {}\n")
+    host = inventory().get_host("app-1")
+    found = sources_of(host, None, [Path("group_data"), Path("more")])
+    assert (found["docker"], found["uv"]) == ("more/apps.py", "group_data/all.py")
+
+
+@pytest.mark.usefixtures("project")
+def test_a_host_gets_its_merged_settings() -> None:
+    host = inventory(uv={"version": "0.13.8"}).get_host("app-1")
+    settings = for_host(host)
+    assert settings.uv is not None
+    assert settings.docker is not None
+    assert settings.uv.version == "0.13.8"
+
+
+@pytest.mark.usefixtures("project")
+def test_a_wrong_value_of_a_host_names_the_host() -> None:
+    host = inventory(uv={"version": 0.13}).get_host("app-1")
+    with pytest.raises(SettingsError, match=r"the inventory \(host app-1\): uv.version"):
+        for_host(host)
+
+
+def test_no_group_data_at_all_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    host = Inventory((["app-1"], {"ssh_user": "me"})).get_host("app-1")
+    with pytest.raises(SettingsError, match="no folder group_data: pyinfra reads"):
+        for_host(host)
+
+
+# The examples that come with the project
+
+
+@pytest.mark.parametrize("name", ["all", "apps", "builders", "lab", "services"])
+def test_the_group_data_of_the_project_is_valid(name: str) -> None:
+    values: dict[str, Any] = {}
+    file = ROOT / f"group_data/{name}.py"
+    exec(compile(file.read_text(), file, "exec"), values)  # noqa: S102 - as pyinfra does
+    from_data({key: value for key, value in values.items() if key in BLOCKS})
+
+
+@pytest.mark.parametrize("name", ["apps", "builders"])
+def test_the_examples_in_comments_are_valid_when_the_comment_signs_are_taken_away(
+    name: str,
+) -> None:
+    lines = (ROOT / f"group_data/{name}.py").read_text().splitlines()
+    code = "\n".join(line.removeprefix("# ").removeprefix("#") for line in lines)
+    values: dict[str, Any] = {}
+    exec(code, values)  # noqa: S102
+    settings = from_data({key: value for key, value in values.items() if key in BLOCKS})
+    assert settings.clients is not None
+    assert settings.clients.users
