@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import configparser
-import json
-import netrc
 import tomllib
 from collections.abc import Iterator, Mapping
 
@@ -16,7 +12,7 @@ from testinfra.host import Host
 from uplift.secrets import Secret, SecretRef
 from uplift.settings import Settings
 from uplift.spec.clients import Clients, UserFiles, npm_scope
-from uplift.verify import files, users
+from uplift.verify import clients, files, users
 
 Secrets = Mapping[SecretRef, Secret]
 
@@ -92,31 +88,19 @@ def test_files_of_the_host_are_for_every_user(host: Host, wanted: Clients) -> No
 def test_netrc_gives_each_login(host: Host, wanted: Clients, secret_values: Secrets) -> None:
     wrong = []
     for one in listed(wanted, "netrc"):
-        text = files.read(host, f"{users.home(host, one.user)}/.netrc")
-        read = netrc.netrc(files.from_pipe(text))
+        found = clients.logins(host, f"{users.home(host, one.user)}/.netrc", clients.from_netrc)
         for entry in one.netrc:
-            login, _, password = read.authenticators(entry.machine) or ("", "", "")
-            if (login, Secret(password)) != (entry.login, secret_values[entry.password]):
+            if found.get(entry.machine) != (entry.login, secret_values[entry.password]):
                 wrong.append(f"{one.user}: machine {entry.machine}")
     assert wrong == []
 
 
-def test_pypirc_gives_each_server(host: Host, wanted: Clients, secret_values: Secrets) -> None:
+def test_pypirc_gives_each_login(host: Host, wanted: Clients, secret_values: Secrets) -> None:
     wrong = []
     for one in listed(wanted, "pypirc"):
-        assert one.pypirc
-        parser = configparser.RawConfigParser()
-        parser.read_string(files.read(host, f"{users.home(host, one.user)}/.pypirc"))
-        names = parser.get("distutils", "index-servers", fallback="").split()
-        for server in one.pypirc.servers:
-            section = parser[server.name] if parser.has_section(server.name) else {}
-            found = (section.get("repository"), section.get("username"))
-            same = Secret(section.get("password", "")) == secret_values[server.password]
-            if (
-                server.name not in names
-                or found != (server.repository, server.username)
-                or not same
-            ):
+        found = clients.logins(host, f"{users.home(host, one.user)}/.pypirc", clients.from_pypirc)
+        for server in one.pypirc.servers if one.pypirc else ():
+            if found.get(server.name) != (server.username, secret_values[server.password]):
                 wrong.append(f"{one.user}: [{server.name}]")
     assert wrong == []
 
@@ -126,13 +110,10 @@ def test_docker_config_gives_each_login(
 ) -> None:
     wrong = []
     for one in listed(wanted, "docker"):
-        assert one.docker
         path = f"{users.home(host, one.user)}/.docker/config.json"
-        auths = json.loads(files.read(host, path)).get("auths", {})
-        for auth in one.docker.auths:
-            coded = auths.get(auth.registry, {}).get("auth", "")
-            login, _, password = base64.b64decode(coded).decode(errors="replace").partition(":")
-            if (login, Secret(password)) != (auth.username, secret_values[auth.password]):
+        found = clients.logins(host, path, clients.from_docker)
+        for auth in one.docker.auths if one.docker else ():
+            if found.get(auth.registry) != (auth.username, secret_values[auth.password]):
                 wrong.append(f"{one.user}: {auth.registry}")
     assert wrong == []
 
@@ -140,19 +121,12 @@ def test_docker_config_gives_each_login(
 def test_npmrc_gives_each_login(host: Host, wanted: Clients, secret_values: Secrets) -> None:
     wrong = []
     for one in listed(wanted, "npmrc"):
-        assert one.npmrc
-        lines = npmrc_lines(files.read(host, f"{users.home(host, one.user)}/.npmrc"))
-        for auth in one.npmrc.auth:
-            scope = npm_scope(auth.url)
-            if auth.token:
-                same = Secret(lines.get(f"{scope}:_authToken", "")) == secret_values[auth.token]
-            else:
-                assert auth.password
-                coded = base64.b64decode(lines.get(f"{scope}:_auth", "")).decode(errors="replace")
-                login, _, password = coded.partition(":")
-                same = (login, Secret(password)) == (auth.username, secret_values[auth.password])
-            if not same:
-                wrong.append(f"{one.user}: {scope}")
+        found = clients.logins(host, f"{users.home(host, one.user)}/.npmrc", clients.from_npmrc)
+        for auth in one.npmrc.auth if one.npmrc else ():
+            word = auth.token or auth.password
+            assert word
+            if found.get(npm_scope(auth.url)) != (auth.username or "", secret_values[word]):
+                wrong.append(f"{one.user}: {npm_scope(auth.url)}")
     assert wrong == []
 
 
@@ -290,10 +264,3 @@ def pip_options(wanted: Clients, one: UserFiles) -> dict[str, str]:
     options = [("index-url", block.index_url) for block in blocks]
     options += [("cert", block.cert) for block in blocks]
     return {key: value for key, value in options if value}
-
-
-def npmrc_lines(text: str) -> dict[str, str]:
-    """Return the lines ``key=value`` of an ``.npmrc``; the last one counts."""
-    lines = (line.strip() for line in text.splitlines())
-    pairs = (line.partition("=") for line in lines if line and line[0] not in ";#[")
-    return {key.strip(): value.strip().strip('"') for key, _, value in pairs}
