@@ -136,3 +136,27 @@ def pyinfra(lab: dict[str, Any], environment: dict[str, str]) -> Run:
         return run([*words, *args], check=check, env=environment)
 
     return call
+
+
+@pytest.fixture(scope="session")
+def ship(hosts: list[dict[str, Any]]) -> Callable[[str], None]:
+    """Copy the checkout as git sees it, changes included, to ~/project of a host."""
+    known = {host["name"]: host for host in hosts}
+    unpack = "rm -rf project && mkdir project && tar -C project -xf -"
+
+    def call(host: str) -> None:
+        listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        names = run(listed, check=True).stdout.split("\0")
+        there = "\0".join(name for name in names if name and (PROJECT / name).is_file())
+        packed = subprocess.run(
+            ["tar", "-cf", "-", "--null", "-T", "-"],
+            input=there.encode(),
+            cwd=PROJECT,
+            capture_output=True,
+            timeout=RUN_LIMIT,
+            check=True,
+        )
+        words = [*ssh_words(known[host]), unpack]
+        subprocess.run(words, input=packed.stdout, timeout=RUN_LIMIT, check=True)
+
+    return call
