@@ -40,7 +40,7 @@ def planted(host: Host, canary: Secret) -> Iterator[str]:
     """Plant the canary in a file for everybody and in one for root, in a folder for everybody."""
     folder = host.check_output("mktemp -d /tmp/uplift-canary.XXXXXX")
     script = "cd %s && chmod 755 . && umask 077 && cat > private && cp private public"
-    done = host.run(f"{script} && chmod 644 public", folder, stdin=canary.reveal())
+    done = host.run(f"{script} && chmod 644 public", folder, stdin=canary)
     assert done.rc == 0, done.stderr
     yield folder
     host.run("rm -rf -- %s", folder)
@@ -61,9 +61,11 @@ def test_no_file_that_everybody_can_read_holds_a_secret(
 def test_no_process_shows_a_secret(host: Host, patterns: dict[str, Secret], canary: Secret) -> None:
     # By stdin into a process of its own, so that only its argument shows the canary.
     start = "read -r canary; sh -c 'sleep 30; :' \"$canary\" >/dev/null 2>&1 & echo $!"
-    pid = host.run("sh -c %s", f"{{ {start}; }}", stdin=canary.reveal() + "\n").stdout.strip()
+    pid = host.run(
+        "sh -c %s", f"{{ {start}; }}", stdin=Secret(f"{canary.reveal()}\n")
+    ).stdout.strip()
     try:
-        seen = [tuple(line.partition(" ")[::2]) for line in secrets.visible_processes(host)]
+        seen = secrets.visible_processes(host)
     finally:
         host.run("kill %s", pid)
     held = secrets.holders(seen, patterns | {"the canary": canary})
@@ -78,5 +80,5 @@ def test_no_container_shows_a_secret(host: Host, patterns: dict[str, Secret]) ->
     if not names:
         pytest.skip("no containers on this host")
     words = " ".join(map(shlex.quote, names))
-    assert secrets.holders([("docker inspect", host.check_output(f"docker inspect {words}"))],
-                           patterns) == []  # fmt: skip
+    seen = Secret(host.check_output(f"docker inspect {words}"))
+    assert secrets.holders([("docker inspect", seen)], patterns) == []

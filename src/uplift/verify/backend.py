@@ -9,6 +9,7 @@ from urllib.parse import quote, unquote
 from testinfra.backend import BACKENDS
 from testinfra.backend.base import BaseBackend, CommandResult
 
+from uplift.spec.secret import Secret
 from uplift.verify.connection import COMMAND_LIMIT, Connection, Connections
 
 SCHEME = "uplift"
@@ -74,8 +75,8 @@ class InventoryBackend(BaseBackend):  # type: ignore[misc]  # testinfra has no t
         Args:
             command: for the shell; ``%s`` stands for quoted arguments.
             args: the arguments.
-            kwargs: ``stdin`` for the command (text; a secret is safe there, never in the
-                command), ``timeout`` in seconds.
+            kwargs: ``stdin`` for the command, a text or a ``Secret`` (it is safe there, never in
+                the command); ``timeout`` in seconds.
 
         Raises:
             LostConnection: names the host.
@@ -85,7 +86,7 @@ class InventoryBackend(BaseBackend):  # type: ignore[misc]  # testinfra has no t
         try:
             done = subprocess.run(
                 self.connection.ssh(text),
-                input=self.connection.stdin(str(kwargs.get("stdin", "")).encode()),
+                input=self.connection.stdin(_bytes(kwargs.get("stdin", ""))),
                 capture_output=True,
                 timeout=limit,
             )
@@ -95,3 +96,7 @@ class InventoryBackend(BaseBackend):  # type: ignore[misc]  # testinfra has no t
             said = done.stderr.decode(errors="replace").strip()
             raise LostConnection(f"{self.hostname}: {said or 'ssh failed'}")
         return Result(self, done.returncode, text.encode(), done.stdout, done.stderr)
+
+
+def _bytes(stdin: str | Secret) -> bytes:
+    return (stdin.reveal() if isinstance(stdin, Secret) else stdin).encode()

@@ -31,12 +31,10 @@ def logins(host: Host, path: str, parse: Callable[[str], Mapping[str, Login]]) -
         path: on the host.
         parse: one of the functions below.
     """
-    # pytest shows the locals of every frame that is not hidden, when asked for them.
-    __tracebackhide__ = True
+    text = Secret(files.read(host, path))
     try:
-        return dict(parse(files.read(host, path)))
-    except (ValueError, configparser.Error, netrc.NetrcParseError) as error:
-        # What a parser says may quote the file.
+        return dict(parse(text.reveal()))
+    except Exception as error:  # whatever it is, its text and its frames may quote the file
         problem = type(error).__name__
     raise AssertionError(f"{path} cannot be read: {problem}")
 

@@ -87,24 +87,25 @@ def readable_files(host: Host, patterns: Iterable[Secret], folders: Iterable[str
         patterns: what to look for.
         folders: where to look; what is not there is left out.
     """
-    lines = "".join(f"{pattern.reveal()}\n" for pattern in patterns)
+    lines = Secret("".join(f"{pattern.reveal()}\n" for pattern in patterns))
     there = [one for one in folders if host.run("test -d %s", one).rc == 0]
     words = " ".join(["%s"] * len(there))
     said = host.run(f"sh -c %s sh {words}", _FILES, *there, stdin=lines)
     return sorted(set(_whole(said.stdout, said.stderr)))
 
 
-def visible_processes(host: Host) -> list[str]:
-    """Return a line for each command line and environment that every user of the host can see.
+def visible_processes(host: Host) -> list[tuple[str, Secret]]:
+    """Return each command line and environment that every user of the host can see, by its file.
 
     Args:
         host: testinfra's, as root.
     """
     said = host.run("sh -c %s", _PROCESSES)
-    return _whole(said.stdout, said.stderr)
+    lines = [line.partition(" ") for line in _whole(said.stdout, said.stderr)]
+    return [(file, Secret(text)) for file, _, text in lines]
 
 
-def holders(texts: Iterable[tuple[str, str]], patterns: Mapping[str, Secret]) -> list[str]:
+def holders(texts: Iterable[tuple[str, Secret]], patterns: Mapping[str, Secret]) -> list[str]:
     """Return what holds which pattern, in words that show none.
 
     Args:
@@ -115,7 +116,7 @@ def holders(texts: Iterable[tuple[str, str]], patterns: Mapping[str, Secret]) ->
         f"{name} holds {what}"
         for name, text in texts
         for what, pattern in patterns.items()
-        if pattern.reveal() in text
+        if pattern.reveal() in text.reveal()
     )
 
 
