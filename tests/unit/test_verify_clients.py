@@ -1,0 +1,75 @@
+"""How logins are read from client files without ever standing in a test's output."""
+
+from __future__ import annotations
+
+import base64
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from uplift.secrets import Secret
+from uplift.verify import clients, secrets
+from uplift.verify.clients import Login
+
+CODED = base64.b64encode(b"deployer:pass:word").decode()
+
+
+@pytest.mark.parametrize(
+    ("parse", "text", "key"),
+    [
+        (clients.from_netrc, "machine a.example login deployer password pass:word\n", "a.example"),
+        (
+            clients.from_pypirc,
+            "[distutils]\nindex-servers =\n    corp\n[corp]\nusername = deployer\n"
+            "password = pass:word\n",
+            "corp",
+        ),
+        (clients.from_docker, f'{{"auths": {{"r:5000": {{"auth": "{CODED}"}}}}}}', "r:5000"),
+        (clients.from_npmrc, f"; old\n//r/npm/:_auth = {CODED}\n", "//r/npm/"),
+    ],
+)
+def test_each_format_gives_name_and_password(parse: Any, text: str, key: str) -> None:
+    assert parse(text) == {key: Login("deployer", Secret("pass:word"))}
+
+
+def test_a_token_of_npm_has_no_name() -> None:
+    assert clients.from_npmrc('//r/npm/:_authToken="t0ken"\nregistry=https://r/npm/\n') == {
+        "//r/npm/": Login("", Secret("t0ken"))
+    }
+
+
+def test_a_server_that_the_list_of_servers_leaves_out_is_no_login() -> None:
+    assert clients.from_pypirc("[corp]\nusername = a\npassword = b\n") == {}
+
+
+class Host:
+    """A host with one file."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def run(self, command: str, *args: str) -> SimpleNamespace:
+        return SimpleNamespace(rc=0, stdout=self.text, stderr="")
+
+
+@pytest.mark.parametrize(
+    ("parse", "text"),
+    [
+        (clients.from_netrc, "machine a login b hunter2 c\n"),
+        (clients.from_docker, '{"auths": ["hunter2"]}'),
+        (clients.from_docker, "{hunter2"),
+        (clients.from_pypirc, "hunter2\n"),
+    ],
+)
+def test_a_broken_file_is_named_and_not_quoted(parse: Any, text: str) -> None:
+    host: Any = Host(text)
+    with pytest.raises(AssertionError, match=r"/home/a/file cannot be read: \w+") as failed:
+        clients.logins(host, "/home/a/file", parse)
+    assert "hunter2" not in str(failed.getrepr(showlocals=True, chain=True))
+
+
+def test_what_holds_a_secret_is_told_without_it() -> None:
+    patterns = {"secret('a/b')": Secret("hunter22")}
+    seen = [("one", Secret("x hunter22 y")), ("two", Secret("nothing"))]
+    assert secrets.holders(seen, patterns) == ["one holds secret('a/b')"]
