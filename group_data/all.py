@@ -10,6 +10,10 @@ What each block may hold: docs/settings.md.
 # Seconds after which one command on a host is given up and the host counts as failed.
 _timeout = 900
 
+# Seconds for a host that is connected to begin with a command. Without it a host whose sshd falls
+# silent between two commands would hold up the run for an hour.
+ssh_paramiko_connect_kwargs = {"channel_timeout": 30}
+
 # A host whose key is not in known_hosts, or differs from it, is refused.
 ssh_strict_host_key_checking = "yes"
 

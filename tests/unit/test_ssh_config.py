@@ -158,6 +158,7 @@ def test_unchecked_host_keys_are_refused(value: str) -> None:
         (host(ssh_key="a\nb"), "ssh_key"),
         (host(ssh_port="22; rm"), "ssh_port"),
         (host(ssh_port=70000), "ssh_port"),
+        (host(ssh_paramiko_connect_kwargs={"compress": True}), "ssh_paramiko_connect_kwargs"),
     ],
 )
 def test_what_cannot_be_written_down_is_refused(one: InventoryHost, text: str) -> None:
@@ -165,7 +166,14 @@ def test_what_cannot_be_written_down_is_refused(one: InventoryHost, text: str) -
 
 
 @pytest.mark.parametrize(
-    "one", [host(), host("@ssh/web-1"), host(ssh_hostname="2001:db8::1"), host(_sudo=True)]
+    "one",
+    [
+        host(),
+        host("@ssh/web-1"),
+        host(ssh_hostname="2001:db8::1"),
+        host(_sudo=True),
+        host(ssh_paramiko_connect_kwargs={"channel_timeout": 30}),
+    ],
 )
 def test_a_common_host_is_not_refused(one: InventoryHost) -> None:
     assert refusal(one) is None

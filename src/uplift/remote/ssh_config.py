@@ -22,12 +22,14 @@ _KEY_CHECKING = {"yes": "yes", "accept-new": "accept-new", "ask": "yes"}
 _REFUSED = {
     "ssh_password": "a password cannot be given to ssh: use a key or an agent",
     "ssh_key_password": "a key's passphrase cannot be given to ssh: add the key to an agent",
-    "ssh_paramiko_connect_kwargs": "these are for paramiko alone: use ssh_config_file",
     "_use_sudo_password": "nobody can be asked for a password here: set _sudo_password",
     "_su_user": "su is not supported: use _sudo",
     "_doas": "doas is not supported: use _sudo",
     "_dzdo": "dzdo is not supported: use _sudo",
 }
+
+# Arguments of paramiko that `ssh` has in its own words (ConnectTimeout, ServerAliveInterval).
+_TIME_LIMITS = {"auth_timeout", "banner_timeout", "channel_timeout"}
 
 
 def refusal(host: InventoryHost) -> str | None:
@@ -46,6 +48,8 @@ def refusal(host: InventoryHost) -> str | None:
     for key, remedy in _REFUSED.items():
         if host.data.get(key):
             return f"{key}: {remedy}"
+    if set(host.data.get("ssh_paramiko_connect_kwargs") or {}) - _TIME_LIMITS:
+        return "ssh_paramiko_connect_kwargs: these are for paramiko alone: use ssh_config_file"
     checking = _checking(host)
     if checking not in _KEY_CHECKING:
         allowed = ", ".join(sorted(_KEY_CHECKING))
