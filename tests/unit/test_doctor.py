@@ -135,7 +135,7 @@ def test_a_user_who_is_not_root_without_sudo_in_the_inventory_is_told_the_settin
 ) -> None:
     program(tmp_path, "id", "case $1 in -u) echo 1000;; -un) echo deploy;; esac")
     (project / "inventories/prod.py").write_text(f"apps = [('box', {server.data!r})]\n")
-    assert "_sudo = True" in str(on_host(examine())["sudo"].remedy)
+    assert '"_sudo": True' in str(on_host(examine())["sudo"].remedy)
 
 
 def test_docker_that_does_not_answer_is_told_from_docker_that_is_not_there(

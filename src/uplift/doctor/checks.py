@@ -40,7 +40,8 @@ def sudo(seen: Seen, has_sudo: bool) -> Finding:
         return failed(
             "sudo",
             f"{user} is not root",
-            "Say in group_data/all.py that commands run by sudo: _sudo = True",
+            "Say that commands run as root by sudo; in the inventory, with the host's data: "
+            '"_sudo": True',
         )
     if uid is not None:
         return failed(
@@ -196,7 +197,7 @@ _SUDO = (
     (
         "sudo: not found",
         "there is no sudo",
-        "Install it (apt-get install sudo), or log in as root with _sudo = False.",
+        "Install it (apt-get install sudo), or log in as root (ssh_user) without _sudo.",
     ),
     (
         "pyinfra-sudo-askpass",
