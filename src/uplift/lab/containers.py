@@ -7,7 +7,6 @@ import io
 import json
 import tarfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from docker import DockerClient
@@ -29,105 +28,80 @@ CAPABILITIES = (
     "SYS_TTY_CONFIG", "WAKE_ALARM",
 )  # fmt: skip
 SECURITY = ("seccomp=unconfined", "apparmor=unconfined")
+DEVICES = ("a *:* rwm",)
+MEMORY = {"/run": "", "/tmp": "exec"}  # noqa: S108 - mounts inside the container
+# systemd and the Engine of a host get a cgroup tree of their own: version 2, whatever the machine
+# has, and rooted in the host's own cgroup. With the machine's tree instead, nested containers
+# would be put beside the machine's own, and their cgroups would outlive the lab.
+BOOT = "umount -R /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec /sbin/init"
 DISKS = {"docker": "/var/lib/docker", "containerd": "/var/lib/containerd"}
 REGISTRY_DISK = "/var/lib/registry"
-_UNIFIED = Path("/sys/fs/cgroup/unified")
 
 
 class Plan(NamedTuple):
     """How a container is to be made.
 
     Args:
-        name: of the container.
+        lab: labels that everything of the lab carries.
         part: ``lab-1`` or ``registry``: its name in the lab and its host name.
         kind: name of its image, as ``uplift lab image`` takes it.
+        address: loopback address on which its ports are published.
+        ports: port inside to port on that address.
         volumes: name of a named volume to where it is mounted.
-        options: Docker's HostConfig and container settings.
-        labels: io.uplift.lab…, with the hash of all the rest.
     """
 
-    name: str
+    lab: Mapping[str, str]
     part: str
     kind: str
-    volumes: dict[str, str]
-    options: dict[str, Any]
-    labels: dict[str, str]
+    address: str
+    ports: Mapping[int, int]
+    volumes: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        """Give the name of the container."""
+        return names.resource(self.lab[names.LABEL], self.part)
+
+    @property
+    def is_server(self) -> bool:
+        """Say whether it is a host with systemd and a Docker Engine."""
+        return self.kind not in (names.LIGHT, names.REGISTRY)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Give its labels; one is a hash of how it is made, so that a change is seen."""
+        how = [self.kind, self.address, self.ports, self.volumes]
+        flags = [CAPABILITIES, SECURITY, DEVICES, MEMORY, BOOT] if self.is_server else []
+        text = json.dumps([*how, *flags], sort_keys=True)
+        return {
+            **self.lab,
+            names.ROLE: names.REGISTRY if self.part == names.REGISTRY else "host",
+            names.HOST: self.part,
+            names.KIND: self.kind,
+            names.SPEC: hashlib.sha256(text.encode()).hexdigest()[:16],
+        }
 
 
-def cgroups(client: DockerClient, kind: str) -> dict[str, Any]:
-    """Return how the cgroup tree is given to a host's systemd.
-
-    Args:
-        client: of the Engine, which knows the machine's cgroup version.
-        kind: the host's image; systemd 257 wants version 2 alone, Debian 12's takes both.
-    """
-    if client.info().get("CgroupVersion") == "2":
-        return {"binds": ["/sys/fs/cgroup:/sys/fs/cgroup:rw"], "cgroupns": "host"}
-    hybrid = kind == names.FULL and _UNIFIED.is_dir()
-    source = _UNIFIED if hybrid else _UNIFIED.parent
-    return {"binds": [f"{source}:/sys/fs/cgroup:rw"]}
-
-
-def host_plan(
-    client: DockerClient, lab: Mapping[str, str], host: str, kind: str, at: Addresses
-) -> Plan:
+def host_plan(lab: Mapping[str, str], host: str, kind: str, at: Addresses) -> Plan:
     """Return how a host's container is to be made.
 
     Args:
-        client: of the Engine.
         lab: labels that everything of the lab carries.
         host: lab-1.
         kind: its image.
         at: the lab's addresses.
     """
     name = names.resource(lab[names.LABEL], host)
-    options = _published(at.of(host), {port: at.ports[port] for port in ports_of(kind)})
-    volumes = {}
-    if kind != names.LIGHT:
-        volumes = {f"{name}-{disk}": path for disk, path in DISKS.items()}
-        options |= _server(client, kind)
-    return _plan(lab, "host", host, kind, volumes, options)
+    disks = {} if kind == names.LIGHT else DISKS
+    volumes = {f"{name}-{disk}": path for disk, path in disks.items()}
+    return Plan(lab, host, kind, at.of(host), {p: at.ports[p] for p in ports_of(kind)}, volumes)
 
 
 def registry_plan(lab: Mapping[str, str], at: Addresses) -> Plan:
     """Return how the registry's container is to be made."""
-    options = _published(at.of(names.REGISTRY), {REGISTRY_PORT: at.ports[REGISTRY_PORT]})
-    volumes = {names.resource(lab[names.LABEL], names.REGISTRY): REGISTRY_DISK}
-    return _plan(lab, names.REGISTRY, names.REGISTRY, names.REGISTRY, volumes, options)
-
-
-def _published(address: str, ports: Mapping[int, int]) -> dict[str, Any]:
-    return {"port_bindings": {f"{inside}/tcp": (address, out) for inside, out in ports.items()}}
-
-
-def _server(client: DockerClient, kind: str) -> dict[str, Any]:
-    """Return what a container needs to be a server with systemd and its own Docker Engine."""
-    return {
-        "cap_add": list(CAPABILITIES),
-        "security_opt": list(SECURITY),
-        "device_cgroup_rules": ["a *:* rwm"],
-        "tmpfs": {"/run": "", "/tmp": "exec"},  # noqa: S108 - a mount inside the container
-        **cgroups(client, kind),
-    }
-
-
-def _plan(
-    lab: Mapping[str, str],
-    role: str,
-    part: str,
-    kind: str,
-    volumes: dict[str, str],
-    options: dict[str, Any],
-) -> Plan:
-    text = json.dumps([part, kind, volumes, options], sort_keys=True)
-    labels = {
-        **lab,
-        names.ROLE: role,
-        names.HOST: part,
-        names.KIND: kind,
-        names.SPEC: hashlib.sha256(text.encode()).hexdigest()[:16],
-    }
-    return Plan(names.resource(lab[names.LABEL], part), part, kind, volumes, options, labels)
+    part, ports = names.REGISTRY, {REGISTRY_PORT: at.ports[REGISTRY_PORT]}
+    volumes = {names.resource(lab[names.LABEL], part): REGISTRY_DISK}
+    return Plan(lab, part, part, at.of(part), ports, volumes)
 
 
 def create(client: DockerClient, plan: Plan, image: str) -> Container:
@@ -138,27 +112,43 @@ def create(client: DockerClient, plan: Plan, image: str) -> Container:
         plan: what is wanted.
         image: reference of its image.
     """
-    api, network = client.api, names.resource(plan.labels[names.LABEL])
-    whose = {key: plan.labels[key] for key in (names.LABEL, names.FOLDER, names.HOST)}
+    api, network = client.api, names.resource(plan.lab[names.LABEL])
     for volume in plan.volumes:
-        client.volumes.create(volume, labels=whose)
-    options = dict(plan.options)
-    binds = options.pop("binds", []) + [f"{v}:{path}" for v, path in plan.volumes.items()]
-    settings = api.create_host_config(binds=binds, network_mode=network, **options)
-    if "security_opt" in options:
-        # What the command line client makes of `--security-opt systempaths=unconfined`.
-        settings |= {"MaskedPaths": [], "ReadonlyPaths": []}
-    endpoint = api.create_endpoint_config(aliases=[plan.part])
+        client.volumes.create(volume, labels={**plan.lab, names.HOST: plan.part})
     made = api.create_container(
         image,
+        entrypoint=["/bin/sh", "-c", BOOT] if plan.is_server else None,
         name=plan.name,
         hostname=plan.part,
         labels=plan.labels,
-        ports=[(int(port.split("/")[0]), "tcp") for port in options["port_bindings"]],
-        host_config=settings,
-        networking_config={"EndpointsConfig": {network: endpoint}},
+        ports=[(port, "tcp") for port in plan.ports],
+        host_config=_settings(client, plan, network),
+        networking_config={
+            "EndpointsConfig": {network: api.create_endpoint_config(aliases=[plan.part])}
+        },
     )
     return client.containers.get(made["Id"])
+
+
+def _settings(client: DockerClient, plan: Plan, network: str) -> dict[str, Any]:
+    """Return Docker's HostConfig."""
+    common: dict[str, Any] = {
+        "network_mode": network,
+        "binds": [f"{volume}:{path}" for volume, path in plan.volumes.items()],
+        "port_bindings": {inside: (plan.address, out) for inside, out in plan.ports.items()},
+    }
+    if not plan.is_server:
+        return {**client.api.create_host_config(**common)}
+    settings = client.api.create_host_config(
+        **common,
+        cap_add=list(CAPABILITIES),
+        security_opt=list(SECURITY),
+        device_cgroup_rules=list(DEVICES),
+        tmpfs=MEMORY,
+        cgroupns="private",
+    )
+    # What the command line client makes of `--security-opt systempaths=unconfined`.
+    return {**settings, "MaskedPaths": [], "ReadonlyPaths": []}
 
 
 def read_file(container: Container, path: str) -> str | None:

@@ -140,10 +140,7 @@ class _Up:
     ) -> None:
         provisioner = Provisioner(self.client, self.there, self.report, recreate)
         public = keys.public_key(self.places.key, f"uplift-lab-{self.places.name}")
-        plans = [
-            containers.host_plan(self.client, self.labels, host, kind, at)
-            for host, kind in kinds.items()
-        ]
+        plans = [containers.host_plan(self.labels, host, kind, at) for host, kind in kinds.items()]
         for plan in (containers.registry_plan(self.labels, at), *plans):
             key = public if plan.part in kinds else ""
             had = provisioner.have(plan, tags[plan.kind], key)
