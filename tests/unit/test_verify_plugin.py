@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import verify_double
-from verify_double import ssh_calls
+from verify_double import left_behind, ssh_calls
 
 pytest_plugins = ["pytester"]
 
 
 @pytest.fixture
-def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+def project(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[pytest.Pytester]:
     verify_double.make(pytester.path, monkeypatch)
     pytester.makepyfile(test_uv="def test_it(host, data):\n    assert host.run('true').rc == 0\n")
-    return pytester
+    yield pytester
+    verify_double.remove()
 
 
 def run(project: pytest.Pytester, *args: str) -> pytest.RunResult:
@@ -126,16 +133,45 @@ def test_collecting_connects_to_nothing(project: pytest.Pytester) -> None:
     assert ssh_calls(project.path) == []
 
 
+# The control: while tests run, the folder is where the tests below look for it.
+LEFT_BEHIND = """
+import os, pathlib
+def test_it(host):
+    assert list(pathlib.Path(os.environ["TMPDIR"]).glob("uplift-*"))
+"""
+
+
 def test_nothing_is_left_behind(project: pytest.Pytester) -> None:
-    run(project, "--inventory", "inventories/prod.py")
-    assert list((project.path / "tmp").glob("uplift-*")) == []
+    project.makepyfile(test_uv=LEFT_BEHIND)
+    run(project, "--inventory", "inventories/prod.py", "--limit", "web-1").assert_outcomes(passed=1)
+    assert left_behind() == []
 
 
 def test_nothing_is_left_behind_after_an_interruption(project: pytest.Pytester) -> None:
-    project.makepyfile(test_uv="def test_it(host):\n    raise KeyboardInterrupt\n")
-    done = run(project, "--inventory", "inventories/prod.py")
+    project.makepyfile(test_uv=f"{LEFT_BEHIND}    raise KeyboardInterrupt\n")
+    done = run(project, "--inventory", "inventories/prod.py", "--limit", "web-1")
     assert done.ret == pytest.ExitCode.INTERRUPTED
-    assert list((project.path / "tmp").glob("uplift-*")) == []
+    assert left_behind() == []
+
+
+def test_ctrl_c_while_logging_in_leaves_nothing_behind(project: pytest.Pytester) -> None:
+    project.path.joinpath("inventories/prod.py").write_text('apps = ["192.0.2.4"]\n')
+    words = [sys.executable, "-m", "pytest", "-pno:hypothesispytest", "-pno:cacheprovider"]
+    process = subprocess.Popen(
+        [*words, "--inventory", "inventories/prod.py"],
+        cwd=project.path,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    for _ in range(300):
+        if ssh_calls(project.path):
+            break
+        time.sleep(0.1)
+    assert left_behind()
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    assert process.wait(timeout=30) == pytest.ExitCode.INTERRUPTED
+    assert left_behind() == []
 
 
 def test_the_results_of_each_host_are_written(project: pytest.Pytester) -> None:

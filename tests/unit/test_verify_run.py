@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,13 +16,14 @@ INVENTORY = "inventories/prod.py"
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     verify_double.make(tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTEST_ADDOPTS", "-pno:hypothesispytest -pno:cacheprovider")
     monkeypatch.setenv("COLUMNS", "120")
     write(tmp_path, "uv", "def test_it(host): pass")
-    return tmp_path
+    yield tmp_path
+    verify_double.remove()
 
 
 def write(project: Path, subject: str, text: str) -> None:

@@ -45,7 +45,8 @@ def from_netrc(text: str) -> dict[str, Login]:
     Args:
         text: of the file.
     """
-    hosts = netrc.netrc(files.from_pipe(text)).hosts
+    with files.as_path(text) as path:
+        hosts = netrc.netrc(path).hosts
     return {name: Login(login, Secret(word)) for name, (login, _, word) in hosts.items()}
 
 

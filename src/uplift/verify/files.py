@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from testinfra.host import Host
+
+PIPE_SIZE = 65536
 
 
 @dataclass(frozen=True)
@@ -86,13 +90,26 @@ def certificates(pem: str) -> set[str]:
     return {re.sub(r"\s", "", body) for body in re.findall(pattern, pem, re.DOTALL)}
 
 
-def from_pipe(text: str) -> str:
-    """Return a path that can be read once, for a library that reads only files.
+@contextmanager
+def as_path(text: str) -> Iterator[str]:
+    """Give a path that can be read once, for a library that reads only files.
+
+    A pipe, so that what may be secret never stands on a disk.
 
     Args:
-        text: what it gives; up to 64 kB, which is what a pipe holds.
+        text: what it gives; less than the 64 kB that a pipe holds.
+
+    Raises:
+        ValueError: the text is longer.
     """
+    content = text.encode()
+    if len(content) > PIPE_SIZE:
+        msg = f"longer than {PIPE_SIZE} bytes"
+        raise ValueError(msg)
     reader, writer = os.pipe()
-    with os.fdopen(writer, "w") as pipe:
-        pipe.write(text)
-    return f"/dev/fd/{reader}"
+    try:
+        with os.fdopen(writer, "wb") as pipe:
+            pipe.write(content)
+        yield f"/dev/fd/{reader}"
+    finally:
+        os.close(reader)

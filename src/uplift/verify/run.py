@@ -54,7 +54,7 @@ class Request:
         for name in self.limit:
             words += ["--limit", name]
         words += ["--verify-json", str(results)]
-        words += ["-v", "-rA"] if self.verbose else ["-q", "--no-header", "--tb=no", "-rE"]
+        words += ["-v", "-rA"] if self.verbose else ["-q", "--no-header", "--tb=line", "-r", ""]
         words += ["-k", self.expression] if self.expression else []
         words += ["--junitxml", self.junit] if self.junit else []
         return words + (["-n", str(self.workers)] if self.workers else [])
