@@ -91,6 +91,22 @@ class SshDouble(paramiko.ServerInterface):
     def check_channel_request(self, kind: str, chanid: int) -> int:
         return paramiko.OPEN_SUCCEEDED
 
+    def check_channel_direct_tcpip_request(
+        self, chanid: int, origin: tuple[str, int], destination: tuple[str, int]
+    ) -> int:
+        threading.Thread(target=self._relay, args=(chanid, destination), daemon=True).start()
+        return paramiko.OPEN_SUCCEEDED
+
+    def _relay(self, chanid: int, destination: tuple[str, int]) -> None:
+        """Be a bastion: pass bytes on in both directions."""
+        transports = [it for it in self.open if isinstance(it, paramiko.Transport)]
+        channel = transports[-1].accept(10)
+        with socket.create_connection(destination) as target:
+            back = threading.Thread(target=_copy, args=(target, channel), daemon=True)
+            back.start()
+            _copy(channel, target)
+            back.join(10)
+
     def check_channel_pty_request(self, *args: object) -> bool:
         return True
 
@@ -121,6 +137,13 @@ class SshDouble(paramiko.ServerInterface):
             channel.sendall_stderr(err)
             channel.send_exit_status(process.returncode)
             channel.close()
+
+
+def _copy(source: socket.socket, target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
 
 
 @contextlib.contextmanager

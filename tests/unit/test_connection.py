@@ -200,6 +200,34 @@ def test_one_unreachable_host_does_not_keep_the_others(tmp_path: Path) -> None:
     assert list(fleet.unreachable) == ["gone.invalid"]
 
 
+def bastion_config(folder: Path, bastion: SshDouble) -> str:
+    """An OpenSSH configuration in which the way to 127.0.0.1 leads through a bastion."""
+    file = folder / "ssh_config"
+    file.write_text(
+        "Host inner\n  HostName 127.0.0.1\n  ProxyJump bastion\n"
+        f"Host bastion\n  HostName 127.0.0.1\n  Port {bastion.port}\n  User tester\n"
+        f"  IdentityFile {bastion.key_file}\n  UserKnownHostsFile {bastion.known_hosts}\n"
+    )
+    return str(file)
+
+
+def test_a_bastion_of_the_ssh_configuration_is_used(tmp_path: Path) -> None:
+    with ssh_server(tmp_path / "b") as bastion, ssh_server(tmp_path / "s") as server:
+        way = {"ssh_hostname": "inner", "ssh_config_file": bastion_config(tmp_path, bastion)}
+        with Fleet([host(server, **way)]) as fleet:
+            assert fleet.unreachable == {}
+            assert fleet.connections["box"].run("echo there").stdout == "there\n"
+        assert (bastion.logins, server.logins) == (1, 1)
+
+
+def test_a_bastion_that_nobody_knows_is_refused_without_a_question(tmp_path: Path) -> None:
+    with ssh_server(tmp_path / "b") as bastion, ssh_server(tmp_path / "s") as server:
+        bastion.know(None)
+        way = {"ssh_hostname": "inner", "ssh_config_file": bastion_config(tmp_path, bastion)}
+        assert reason(host(server, **way)) is Reason.HOST_KEY_UNKNOWN
+        assert (bastion.logins, server.logins) == (0, 0)
+
+
 def test_connection_data_of_a_wrong_type_name_the_host_and_the_key() -> None:
     with pytest.raises(UsageError, match=r"box.*ssh_port"):
         Connection(InventoryHost("box", (), {"ssh_port": "twenty-two"}))

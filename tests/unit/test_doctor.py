@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import runpy
 import secrets
@@ -16,9 +17,10 @@ from uplift.cli.main import run
 from uplift.doctor import checks, diagnosis, probe, reach
 from uplift.doctor.report import CHECKS, Finding, HostReport, Report, Status, failed, ok, warning
 from uplift.remote import inventory
-from uplift.remote.connection import Destination, Result
+from uplift.remote.connection import Result
+from uplift.remote.destination import Destination
 from uplift.remote.inventory import InventoryHost
-from uplift.remote.unreachable import Reason
+from uplift.remote.unreachable import Reason, Unreachable
 from uplift.spec.errors import Exit
 
 TO = Destination("box.example.com", 2222, "deploy", "~/.ssh/id", "known", None)
@@ -189,6 +191,14 @@ def test_a_changed_host_key_gets_the_command_that_removes_the_old_one(
     found = on_host(examine())["host key"]
     assert found.status is Status.FAILED
     assert f"ssh-keygen -R '[127.0.0.1]:{server.port}'" in str(found.remedy)
+
+
+def test_the_key_of_an_unknown_bastion_is_asked_for_under_its_own_name() -> None:
+    detail = "AskPolicy: No host key for [bastion.example.com]:2022 found in known_hosts"
+    behind = dataclasses.replace(TO, bastion="bastion.example.com")
+    found = reach.findings(Unreachable("box", Reason.HOST_KEY_UNKNOWN, detail), behind)
+    remedy = next(str(it.remedy) for it in found if it.check == "host key")
+    assert "ssh-keyscan -t ed25519 -p 2022 bastion.example.com" in remedy
 
 
 def test_a_login_without_a_shell_was_reached_all_the_same(project: Path, server: SshDouble) -> None:

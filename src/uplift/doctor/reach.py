@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shlex
+from dataclasses import replace
 
 from uplift.doctor.report import Finding, complete, failed, ok
-from uplift.remote.connection import Destination
+from uplift.remote.destination import Destination
 from uplift.remote.unreachable import Reason, Unreachable
 
 _CHECK = {
@@ -35,8 +37,21 @@ def findings(error: Unreachable, to: Destination) -> tuple[Finding, ...]:
     check = _CHECK.get(error.reason, "connect")
     passed = () if error.reason is Reason.KEY_FILE else _PASSED[check]
     done = [ok(earlier, "") for earlier in passed]
-    wrong = failed(check, error.detail, remedy(error.reason, to), error.reason)
+    text = remedy(error.reason, _who(error.detail, to))
+    wrong = failed(check, error.detail, text, error.reason)
     return complete([*done, wrong], "not reached")
+
+
+def _who(detail: str, to: Destination) -> Destination:
+    """Return whose key is unknown: it may be the bastion's on the way."""
+    found = re.search(r"No host key for \[?([^\]\s]+?)(?:\]:(\d+))? found", detail)
+    if found is None or not to.bastion or found[1] in (to.address, f"{to.address}:{to.port}"):
+        return to
+    port = int(found[2] or 22)
+    return replace(to, address=found[1], port=port, bastion=None, known_hosts=_DEFAULT_KNOWN)
+
+
+_DEFAULT_KNOWN = "~/.ssh/known_hosts"
 
 
 def remedy(reason: Reason, to: Destination) -> str:

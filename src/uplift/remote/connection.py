@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import logging
 import math
 import secrets
@@ -22,10 +21,11 @@ from pyinfra.api.host import Host
 from pyinfra.api.inventory import Inventory
 from pyinfra.api.state import State
 from pyinfra.connectors.ssh import SSHConnector
-from pyinfra.connectors.sshuserclient.client import get_ssh_config
+from pyinfra.connectors.sshuserclient import client as pyinfra_client
 from pyinfra.connectors.util import CommandOutput, make_unix_command_for_host
 
 from uplift.facts.script import HiddenInput
+from uplift.remote.destination import Destination
 from uplift.remote.inventory import InventoryHost
 from uplift.remote.unreachable import Reason, StepTimeout, Unreachable, from_pyinfra
 from uplift.spec.errors import UsageError
@@ -36,6 +36,10 @@ STEP_LIMIT = 60.0
 # What they log is in the exceptions as well; without a handler Python prints it on stderr.
 for _name in ("pyinfra", "paramiko"):
     logging.getLogger(_name).addHandler(logging.NullHandler())
+
+# pyinfra asks at the terminal whether to trust a bastion that it does not know: in a thread nobody
+# can answer, and the thread would wait for ever. Refused, it is an unknown host key like any other.
+pyinfra_client.input = lambda _question: "n"  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)
@@ -55,27 +59,6 @@ class Result:
     stderr: str
     sent: float
     received: float
-
-
-@dataclass(frozen=True)
-class Destination:
-    """Where a connection goes.
-
-    Args:
-        address: name or address, after ``~/.ssh/config``.
-        port: of the SSH server.
-        user: who logs in.
-        key: file of the private key that the inventory names.
-        known_hosts: file that holds the keys of hosts.
-        bastion: ProxyJump or ProxyCommand of ``~/.ssh/config``.
-    """
-
-    address: str
-    port: int
-    user: str
-    key: str | None
-    known_hosts: str
-    bastion: str | None
 
 
 class Connection:
@@ -129,19 +112,7 @@ class Connection:
     @property
     def destination(self) -> Destination:
         """Return where it connects to, with what ``~/.ssh/config`` says about it."""
-        data = self._data
-        address = str(data.get("ssh_hostname") or self.name)
-        config = get_ssh_config(data.get("ssh_config_file"))
-        said = config.lookup(address) if config else {}
-        return Destination(
-            address=str(said.get("hostname", address)),
-            port=int(data.get("ssh_port") or said.get("port", 22)),
-            user=str(data.get("ssh_user") or said.get("user") or getpass.getuser()),
-            key=data.get("ssh_key"),
-            known_hosts=data.get("ssh_known_hosts_file")
-            or str(said.get("userknownhostsfile", "~/.ssh/known_hosts")).split()[0],
-            bastion=said.get("proxyjump") or said.get("proxycommand"),
-        )
+        return Destination.of(self.name, self._data)
 
     def connect(self) -> None:
         """Log in.
