@@ -8,6 +8,7 @@ import json
 import os
 import random
 import secrets
+import shutil
 import subprocess
 import sys
 import time
@@ -23,7 +24,7 @@ from uplift.spec.secret import secret
 SCRIPTS = Path(sys.executable).parent
 DEPLOY = Path(__file__).parents[2] / "deploys/clients.py"
 RUN_LIMIT = 120
-KILLS = 8
+KILLS = int(os.environ.get("UPLIFT_TEST_KILLS", "3"))
 USERS = ("anna", "ben")
 RECORD = "/var/lib/uplift/clients.json"
 REGISTRY = "https://nexus.example.com/repository/npm-group/"
@@ -79,6 +80,10 @@ class Box:
         """Run a command as root on the host."""
         code = base64.b64encode(command.encode()).decode()
         return self.ssh(self.name, f"echo {code} | base64 -d | sudo sh", check=check).stdout
+
+    def add(self, users: Sequence[str]) -> None:
+        """Make users with an empty home."""
+        self.sh(f"for user in {' '.join(users)}; do useradd -m -k /var/empty $user; done")
 
     def inventory(self, block: dict[str, Any]) -> None:
         """Write the inventory: the host with these settings."""
@@ -150,11 +155,14 @@ def box(hosts: list[dict[str, Any]], ssh: Ssh, tmp_path: Path, password: str) ->
         "PYINFRA_PROGRESS": "off",
     }
     found = Box(host["name"], tmp_path, connection, ssh, environment)
-    forget = f"rm -rf {RECORD} {RECORD}.kept {' '.join(HOST_FILES)}; "
-    forget += "; ".join(f"userdel -r {user} 2>/dev/null" for user in USERS)
+    forget = (
+        f"rm -f {RECORD} {' '.join(HOST_FILES)}; for home in /home/anna /home/ben "
+        "/home/drift-* /home/way-*; do userdel -r ${home#/home/} 2>/dev/null; rm -rf $home; done"
+    )
     kept = "/root/uplift-test-kept.tar"
     found.sh(f"tar -C / -cf {kept} --ignore-failed-read {RECORD[1:]} etc/pip.conf etc/uv || true")
-    found.sh(f"{forget}; for user in {' '.join(USERS)}; do useradd -m $user; done")
+    found.sh(forget)
+    found.add(USERS)
     yield found
     found.sh(f"{forget}; tar -C / -xf {kept} && rm -f {kept}")
 
@@ -185,82 +193,121 @@ def test_a_dry_run_tells_what_would_change_and_writes_nothing(box: Box) -> None:
     assert box.sh(f"ls -d {' '.join(ALL)} {RECORD} 2>/dev/null", check=False) == ""
 
 
+# By hand in a user's home, and a line of that person's own which must stay.
 DRIFT = {
-    "mode": "chmod 644 .npmrc .netrc .docker/config.json",
-    "owner": "chown root:root .npmrc .netrc .pypirc",
-    "npmrc lines": "sed -i /_auth/d .npmrc; echo 'registry=https://evil/' >>.npmrc; "
-    "echo '; mine' >>.npmrc; echo 'save-exact=true' >>.npmrc",
-    "npm login": "echo '//nexus.example.com/repository/npm-group/:_authToken=x' >>.npmrc",
-    "netrc lines": "printf 'machine mine.example.com login a password b\\n"
-    "machine nexus.example.com login a password b\\n' >>.netrc",
-    "netrc word": "sed -i 's/ login deployer//' .netrc",
-    "pip": "sed -i 's/^index-url.*/index_url = x/; $a no-color = 1' .config/pip/pip.conf",
-    "pypirc": "sed -i 's/^    nexus/    other/; s/^password.*/password = x/' .pypirc",
-    "docker": 'sed -i \'s/"auth": ".*"/"auth": "eA=="/\' .docker/config.json',
-    "gone": "rm -r .npmrc .netrc .docker .config .pypirc",
-    "uv": "sed -i 's/default = true/explicit = true/; $a cache-dir = \"/x\"' /etc/uv/uv.toml",
-    "uv index": 'printf \'\\n[[index]]\\nname = "mine"\\nurl = "https://x"\\n\' >>/etc/uv/uv.toml',
-    "host modes": "chmod 600 /etc/uv/uv.toml /etc/pip.conf",
+    "mode": ("chmod 644 .npmrc .netrc .docker/config.json", None),
+    "owner": ("chown root:root .npmrc .netrc .pypirc", None),
+    "npmrc": (
+        "sed -i /_auth/d .npmrc; echo 'registry=https://evil/' >>.npmrc; echo '; mine' >>.npmrc",
+        (".npmrc", "; mine"),
+    ),
+    "login": ("echo '//nexus.example.com/repository/npm-group/:_authToken=x' >>.npmrc", None),
+    "netrc": (
+        "printf 'machine mine.example.com login a password b\\n"
+        "machine nexus.example.com login a password b\\n' >>.netrc",
+        (".netrc", "machine mine.example.com login a password b"),
+    ),
+    "word": ("sed -i 's/ login deployer//' .netrc", None),
+    "pip": (
+        "sed -i 's/^index-url.*/index_url = x/; $a no-color = 1' .config/pip/pip.conf",
+        (".config/pip/pip.conf", "no-color = 1"),
+    ),
+    "pypirc": (
+        "sed -i 's/^    nexus/    other/; s/^password.*/password = x/' .pypirc",
+        (".pypirc", "    other"),
+    ),
+    "docker": ('sed -i \'s/"auth": ".*"/"auth": "eA=="/\' .docker/config.json', None),
+    "gone": ("rm -r .npmrc .netrc .docker .config .pypirc", None),
 }
+HOST_DRIFT = (
+    "chmod 600 /etc/uv/uv.toml /etc/pip.conf; sed -i 's/^index-url.*//' /etc/pip.conf; "
+    "sed -i '/^url = /d; s/default = true/explicit = true/' /etc/uv/uv.toml; "
+    'printf \'\\n[[index]]\\nname = "mine"\\nurl = "https://x"\\n\' >>/etc/uv/uv.toml'
+)
 
 
-@pytest.mark.parametrize("drift", sorted(DRIFT))
-def test_drift_is_repaired_by_one_run_and_lines_of_others_stay(box: Box, drift: str) -> None:
-    box.applied(settings(*USERS), changed=True)
-    good = box.read((*ALL, *HOST_FILES))
-    box.sh(f"cd /home/anna && {{ {DRIFT[drift]}; }}")
-    box.applied(settings(*USERS), changed=True)
-    repaired = box.read((*ALL, *HOST_FILES))
-    mine = {"npmrc lines": ["; mine", "save-exact=true"], "netrc lines": ["machine mine.example"],
-            "pip": ["no-color = 1"], "pypirc": ["    other"], "uv index": ['name = "mine"'],
-            "uv": []}  # fmt: skip
-    for word in mine.get(drift, []):
-        assert any(word in text for text in repaired.values())
-    if drift not in mine:
-        assert repaired == good
-    box.applied(settings(*USERS), changed=False)
+def test_drift_is_repaired_by_one_run_and_lines_of_others_stay(box: Box) -> None:
+    names = [f"drift-{name}" for name in DRIFT]
+    box.add(names)
+    paths = [f"/home/{name}/{path}" for name in names for path in PATHS]
+    box.applied(settings(*names), changed=True)
+    good = box.read(paths)
+    homes = [f"cd /home/drift-{name} && {{ {command}; }}" for name, (command, _) in DRIFT.items()]
+    box.sh("\n".join([*homes, HOST_DRIFT]))
+    told = box.applied(settings(*names), changed=True)
+    repaired = box.read(paths)
+    for name, (_, line) in DRIFT.items():
+        assert f"/home/drift-{name}/" in told, name
+        for path in PATHS:
+            full = f"/home/drift-{name}/{path}"
+            text, kept = repaired[full], line[1] if line and line[0] == path else None
+            assert kept is None or f"{kept}\n" in text, full
+            assert text.replace(f"{kept}\n", "") == good[full], full
+    host = box.read(HOST_FILES)
+    assert all(text.startswith("644 root:root\n") for text in host.values())
+    assert f"index-url = {SIMPLE}\n" in host["/etc/pip.conf"]
+    assert "default = true" in host["/etc/uv/uv.toml"]
+    assert 'name = "mine"' in host["/etc/uv/uv.toml"]
+    box.applied(settings(*names), changed=False)
 
 
+# By hand in a user's home, the file that cannot be merged then, and what is said of it.
 IN_THE_WAY = {
-    "a link": ("ln -sf /etc/passwd .npmrc", ".npmrc: is a symbolic link"),
-    "a folder": ("mkdir .netrc", ".netrc: is a folder"),
-    "a pipe": ("mkfifo .netrc", ".netrc: is no regular file"),
-    "a bogus word": ("printf 'machine a login b\\nbogus\\n' >.netrc", ".netrc: line 2: a word"),
-    "JSON with comments": (
+    "link": ("ln -s /etc/passwd .npmrc", ".npmrc", "is a symbolic link"),
+    "folder": ("mkdir .netrc", ".netrc", "is a folder"),
+    "pipe": ("mkfifo .netrc", ".netrc", "is no regular file"),
+    "bogus": ("printf 'machine a login b\\nbogus\\n' >.netrc", ".netrc", "line 2: a word that is"),
+    "comment": (
         "mkdir .docker; printf '{\\n// x\\n}' >.docker/config.json",
-        ".docker/config.json: line 2: not JSON: comments",
+        ".docker/config.json",
+        "line 2: not JSON: comments",
     ),
-    "a credential helper": (
+    "helper": (
         'mkdir .docker; printf \'{\\n"credsStore": "x"}\' >.docker/config.json',
-        ".docker/config.json: line 2: credsStore",
+        ".docker/config.json",
+        "line 2: credsStore",
     ),
-    "bad INI": ("printf '[a]\\nb\\n' >.pypirc", ".pypirc: line 2: is no 'key = value'"),
-    "no UTF-8": ("printf 'a\\n\\377' >.npmrc", ".npmrc: line 2: is not UTF-8"),
-    "a large file": ("yes '; x' | head -c 300000 >.npmrc", ".npmrc: is larger than 256 kB"),
-    "a link above": ("ln -s /tmp .config", ".config/pip/pip.conf: a folder above it is a symbolic"),
-    "a file above": ("touch .docker", ".docker/config.json: what should be the folder"),
-    "a folder of root": (
-        "mkdir .docker; chown root: .docker; chmod 700 .docker",
-        "~anna/.docker/config.json: ",
+    "ini": ("printf '[a]\\nb\\n' >.pypirc", ".pypirc", "line 2: is no 'key = value'"),
+    "utf8": ("printf 'a\\n\\377' >.npmrc", ".npmrc", "line 2: is not UTF-8"),
+    "large": ("yes '; x' | head -c 300000 >.npmrc", ".npmrc", "is larger than 256 kB"),
+    "above": ("ln -s /tmp .config", ".config/pip/pip.conf", "a folder above it is a symbolic link"),
+    "file": ("touch .docker", ".docker/config.json", "what should be the folder above it"),
+    "root": (
+        "mkdir -m 700 .docker; chown root: .docker",
+        ".docker/config.json",
+        "ermission denied",
     ),
 }
 
 
-@pytest.mark.parametrize("case", sorted(IN_THE_WAY))
-def test_what_is_in_the_way_is_named_and_left_and_the_rest_is_done(box: Box, case: str) -> None:
-    command, message = IN_THE_WAY[case]
-    box.sh(
-        f"cd /home/anna && {{ {command}; }}; [ -L .config ] || chown -hR anna: .npmrc .netrc || :"
-    )
-    look = "cd /home/anna && ls -laR --time-style=+ . | grep -v ' \\.\\|total' ; id nobody"
-    before = box.sh(f"{look}; sha256sum /etc/passwd")
-    done = box.run(settings(*USERS))
+def test_what_is_in_the_way_is_named_and_left_and_the_rest_is_done(box: Box) -> None:
+    names = [f"way-{name}" for name in IN_THE_WAY]
+    box.add(names)
+    look = []
+    for name, (command, path, _) in IN_THE_WAY.items():
+        box.sh(f"cd /home/way-{name} && {{ {command}; }}")
+        file = f"/home/way-{name}/{path}"
+        look.append(f"stat -c '%N %F %a %U %Y' {file} {file.rpartition('/')[0]}; md5sum <{file}")
+    looking = "exec 2>&1; " + "; ".join(line for line in look if "way-pipe" not in line)
+    before = box.sh(looking, check=False)
+    done = box.run(settings(*names))
     assert done.returncode != 0
     said = done.stdout + done.stderr
-    assert message in said
-    assert box.sh("sha256sum /etc/passwd").strip() in before
-    files = box.read([path for path in ALL if "/ben/" in path])
-    assert all(text.startswith("600 ben:ben") for text in files.values())
+    for name, (_, path, message) in IN_THE_WAY.items():
+        lines = [line for line in said.splitlines() if f"way-{name}/{path}: " in line]
+        assert [line for line in lines if message in line], lines
+    others = [
+        f"/home/way-{name}/{path}"
+        for name, (_, bad, _) in IN_THE_WAY.items()
+        for path in PATHS
+        if path != bad
+    ]
+    assert len(box.read(others)) == len(others)
+    # The homes themselves have new files in them, the files in the way are the same.
+    same = [
+        line for line in before.splitlines() if not line.startswith("'/home/way-") or "/." in line
+    ]
+    assert [line for line in same if line not in box.sh(looking, check=False).splitlines()] == []
 
 
 def test_a_user_or_a_home_that_does_not_exist_is_named_and_the_rest_is_done(box: Box) -> None:
@@ -279,7 +326,7 @@ def test_what_is_no_longer_in_the_settings_is_removed_and_nothing_else(box: Box)
     box.sh("echo 'machine mine login a password b' >>/home/ben/.netrc")
     less = {"users": [], "uv": settings()["uv"]}
     told = box.applied(less, changed=True)
-    assert "/home/anna/.npmrc: registry removed" in told
+    assert "/home/anna/.npmrc: " in told and "registry removed" in told
     there = box.sh(f"ls {' '.join((*ALL, *HOST_FILES))} 2>/dev/null", check=False).split()
     assert there == ["/etc/uv/uv.toml", "/home/anna/.npmrc", "/home/ben/.netrc"]
     assert box.sh("cat /home/anna/.npmrc") == "; mine\nsave-exact=true"
@@ -292,19 +339,20 @@ def test_no_secret_is_shown_at_any_verbosity(box: Box, password: str) -> None:
     canary = secrets.token_hex(16)
     box.sh(f"echo '//other/:_authToken={canary}' >/home/anna/.npmrc; chown anna: /home/anna/.npmrc")
     shown = []
-    for password_now in (password, secrets.token_hex(16)):
-        codes += [password_now, base64.b64encode(f"deployer:{password_now}".encode()).decode()]
-        done = box.run(
-            settings(*USERS), "-vvv", "--debug", "--debug-facts", "--debug-operations", "--diff",
-            UPLIFT_SECRET_NEXUS_DEPLOYER=password_now,
-        )  # fmt: skip
-        logs = [path.read_text() for path in box.folder.glob("*.log")]
-        shown += [done.stdout, done.stderr, *logs]
+    loud = ("-vvv", "--debug", "--debug-all", "--diff")
+    for options in (loud, loud, (*loud, "--debug-operations"), (*loud, "--debug-facts")):
+        new = secrets.token_hex(16)
+        codes += [new, base64.b64encode(f"deployer:{new}".encode()).decode()]
+        done = box.run(settings(*USERS), *options, UPLIFT_SECRET_NEXUS_DEPLOYER=new)
+        shown += [done.stdout, done.stderr]
+        if options == loud:
+            written = codes[-2:]
+    shown += [path.read_text() for path in box.folder.glob("*.log")]
     everything = "\n".join(shown)
     assert "machine nexus.example.com changed (" in everything
     there = box.sh(f"cat {' '.join(ALL)}")
     # The control: what must not be shown is found where it belongs.
-    assert canary in there and codes[-1] in there and codes[-2] in there
+    assert canary in there and all(code in there for code in written)
     for file in box.sh(f"for f in {' '.join(ALL)}; do base64 -w0 $f; echo; done").split():
         assert file not in everything
     for code in (canary, *codes):
@@ -327,26 +375,49 @@ def test_a_secret_is_in_no_process_list_while_it_is_written(box: Box, password: 
     box.sh("rm -f /tmp/seen /tmp/stop-watching")
 
 
-def test_the_clients_themselves_read_what_was_meant(box: Box, password: str) -> None:
+@pytest.fixture
+def home(box: Box, tmp_path: Path) -> Path:
+    """A copy of a user's home, for clients that run here."""
+    box.applied(settings(*USERS), changed=True)
+    for path in PATHS:
+        file = tmp_path / "home" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(box.sh(f"cat /home/anna/{path}"))
+    return tmp_path / "home"
+
+
+def ask(home: Path, *words: str) -> str:
+    """Run a client with this home."""
+    environment = {"PATH": os.environ["PATH"], "HOME": str(home)}
+    done = subprocess.run(
+        words, cwd=home, env=environment, stdin=subprocess.DEVNULL, capture_output=True,
+        text=True, timeout=RUN_LIMIT, check=True,
+    )  # fmt: skip
+    return done.stdout.strip()
+
+
+def test_python_on_the_host_reads_the_logins_that_were_meant(box: Box, password: str) -> None:
     box.applied(settings(*USERS), changed=True)
     run = "cd /home/anna && setpriv --reuid=anna --regid=anna --init-groups env HOME=/home/anna"
-    script = "import netrc; print(netrc.netrc().authenticators('nexus.example.com'))"
-    assert password in box.sh(f'{run} python3 -c "{script}"')
+    script = "import netrc; print(*netrc.netrc().authenticators('nexus.example.com'))"
+    assert box.sh(f'{run} python3 -c "{script}"').split() == ["deployer", password]
     script = (
         "import configparser; p = configparser.RawConfigParser(); p.read('/home/anna/.pypirc'); "
         "print(p.get('distutils', 'index-servers').split(), p.get('nexus', 'password'))"
     )
     assert box.sh(f'{run} python3 -c "{script}"').strip() == f"['nexus'] {password}"
-    if box.sh("command -v pip3", check=False):
-        listed = box.sh(f"{run} pip3 config list")
-        assert f"global.index-url='{SIMPLE}'" in listed and "global.timeout='7'" in listed
-    if box.sh("command -v npm", check=False):
-        assert box.sh(f"{run} npm config get registry").strip() == REGISTRY
-        assert box.sh(f"{run} npm config get @corp:registry").strip() == REGISTRY
-    if box.sh("command -v docker", check=False):
-        box.sh(
-            f"{run} docker --config /home/anna/.docker version --format '{{{{.Client.Version}}}}'"
-        )
+
+
+def test_pip_reads_the_index_that_was_meant(home: Path) -> None:
+    listed = ask(home, sys.executable, "-m", "pip", "config", "--user", "list").splitlines()
+    assert f"global.index-url='{SIMPLE}'" in listed
+    assert "global.timeout='7'" in listed
+
+
+@pytest.mark.skipif(shutil.which("npm") is None, reason="this machine has no npm")
+def test_npm_reads_the_registries_that_were_meant(home: Path) -> None:
+    assert ask(home, "npm", "config", "get", "registry") == REGISTRY
+    assert ask(home, "npm", "config", "get", "@corp:registry") == REGISTRY
 
 
 def test_a_file_that_changes_between_reading_and_writing_is_left(box: Box) -> None:

@@ -120,7 +120,12 @@ class ClientFiles(FactBase[HostState | None]):
             users=there,
             files=files,
             record=next(
-                (_decode(words[1]).decode() for words in lines if words[0] == "record"), None
+                (
+                    _decode(words[1]).decode(errors="replace")
+                    for words in lines
+                    if words[0] == "record"
+                ),
+                None,
             ),
         )
 

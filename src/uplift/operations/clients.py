@@ -153,6 +153,7 @@ write_record() {
 step=$(cat <<'STEP'
 set -e
 umask 077
+refuse() { echo "its user may not write in the folder $1: give it back with chown" >&2; exit 1; }
 base=${3##*/}
 rest=$3
 cd -P -- "$2"
@@ -162,8 +163,9 @@ while part=${rest%%/*}; [ "$part" != "$rest" ]; do
     if [ "$1" != put ]; then exit 0; fi
     mkdir -m "$5" -- "$part"
   fi
-  cd -P -- "$part"
+  cd -P -- "$part" 2>/dev/null || refuse "$part"
 done
+[ -w . ] || refuse "$PWD"
 for left in ."$base".uplift-??????????; do
   if [ -f "$left" ] || [ -L "$left" ]; then rm -f -- "$left"; fi
 done
