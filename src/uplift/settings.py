@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
+from uplift.secrets import require
 from uplift.spec.base import Block, near_miss, problems
 from uplift.spec.certificates import Certificates
 from uplift.spec.clients import Clients
 from uplift.spec.docker import Docker
-from uplift.spec.errors import Problem, SettingsError
+from uplift.spec.errors import Problem, SettingsError, UpliftError
 from uplift.spec.uv import Uv
 
 if TYPE_CHECKING:
@@ -41,6 +43,8 @@ class Settings(Block):
 
 
 BLOCKS = tuple(Settings.model_fields)
+
+B = TypeVar("B", bound=Block)
 
 
 def from_data(data: Mapping[str, Any], sources: Mapping[str, str] | None = None) -> Settings:
@@ -86,14 +90,34 @@ def for_host(host: Host) -> Settings:
     Raises:
         SettingsError: the data is wrong, or no group data was read at all.
     """
+    with _ending_pyinfra():
+        return _checked(host)
+
+
+def with_secrets(block: B) -> B:
+    """Return a block whose secrets are all there; called in a deploy file, before any change.
+
+    Args:
+        block: of settings.
+
+    Raises:
+        MissingSecretError: lists all that are missing; pyinfra's command line ends with 64.
+    """
+    with _ending_pyinfra():
+        require(block)
+    return block
+
+
+@contextmanager
+def _ending_pyinfra() -> Iterator[None]:
+    """End pyinfra's command line with an error's own exit code: else it prints a traceback."""
     import pyinfra
 
     try:
-        return _checked(host)
-    except SettingsError as error:
+        yield
+    except UpliftError as error:
         if not pyinfra.is_cli:
             raise
-        # pyinfra would print a traceback for any other exception, and exit with 1.
         print(f"uplift: {error}", file=sys.stderr)
         raise SystemExit(int(error.exit_code)) from None
 

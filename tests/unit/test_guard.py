@@ -251,6 +251,31 @@ def test_the_password_of_sudo_comes_from_its_secret_and_stays_out_of_host_data(
     assert "planted-canary" not in shown.out + shown.err
 
 
+def test_missing_secrets_end_the_run_before_the_first_change(
+    pyinfra: Pyinfra, project: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "project"
+    shutil.copytree(project, other)
+    login = {"machine": "nexus.example.com", "login": "me"}
+    files = [{"user": user, "netrc": [login | {"password": {"secret": user}}]} for user in "ab"]
+    (other / "group_data/prod.py").write_text(f"clients = {{'users': {files!r}}}\n")
+    (other / "deploys/write.py").write_text(
+        "from pyinfra import host\nfrom pyinfra.operations import server\n"
+        "from uplift.settings import for_host, with_secrets\n"
+        f"server.shell(name='before', commands=['touch {tmp_path}/touched'])\n"
+        "with_secrets(for_host(host).clients)\n"
+    )
+    call = ("inventories/prod.py", "deploys/write.py", "-y", "--limit", "@local")
+    done = pyinfra(*call, folder=other)
+    assert done.code == 64
+    assert "secret 'a' was not found" in done.err
+    assert "secret 'b' was not found" in done.err
+    assert "Traceback" not in done.err
+    assert not (tmp_path / "touched").exists()
+    assert pyinfra(*call, folder=other, UPLIFT_SECRET_A="x", UPLIFT_SECRET_B="y").code == 0
+    assert (tmp_path / "touched").exists()
+
+
 def test_another_pythons_pyinfra_is_told_so(project: Path, tmp_path: Path) -> None:
     blocked = "import sys; sys.modules['uplift'] = None; from pyinfra_cli.main import main; main()"
     done = subprocess.run(
