@@ -1,0 +1,71 @@
+"""Which indexes the controller's own tools are set up with."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from uplift import controller
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home without any configuration; only /etc is this machine's."""
+    for key in list(os.environ):
+        if key.upper().startswith(("PIP_", "UV_", "NPM_CONFIG_", "XDG_CONFIG")):
+            monkeypatch.delenv(key)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def test_pips_environment_wins_over_its_files(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(home / ".config/pip/pip.conf", "[global]\nindex-url = https://file.example.com/simple\n")
+    assert controller.python_index() == "https://file.example.com/simple"
+    monkeypatch.setenv("PIP_INDEX_URL", "https://env.example.com/simple")
+    assert controller.python_index() == "https://env.example.com/simple"
+
+
+def test_a_file_of_pip_may_hold_percent_signs_and_no_index(home: Path) -> None:
+    write(home / ".config/pip/pip.conf", "[global]\ncert = /a%20b\n[install]\nuser = yes\n")
+    write(home / ".pip/pip.conf", "[global]\nindex-url = https://old.example.com/a%20b\n")
+    assert controller.python_index() == "https://old.example.com/a%20b"
+
+
+def test_uv_is_asked_where_pip_says_nothing(home: Path) -> None:
+    write(
+        home / ".config/uv/uv.toml",
+        '[[index]]\nname = "a"\nurl = "https://a.example.com"\n'
+        '[[index]]\nname = "b"\nurl = "https://b.example.com"\ndefault = true\n',
+    )
+    assert controller.python_index() == "https://b.example.com"
+
+
+def test_npms_registry_comes_from_environment_or_file(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(home / ".npmrc", "; ours\n@corp:registry=https://corp.example.com\n")
+    assert controller.npm_registry() is None
+    write(home / ".npmrc", 'registry = "https://npm.example.com/"\n')
+    assert controller.npm_registry() == "https://npm.example.com/"
+    monkeypatch.setenv("NPM_CONFIG_REGISTRY", "https://env.example.com/")
+    assert controller.npm_registry() == "https://env.example.com/"
+
+
+def test_credentials_stay_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_INDEX_URL", "https://me:planted-canary@env.example.com:8443/simple")
+    assert controller.python_index() == "https://env.example.com:8443/simple"
+
+
+def test_added_certificates_are_found_in_order(tmp_path: Path) -> None:
+    for name in ("b.crt", "a.crt", "c.pem"):
+        write(tmp_path / "ca" / name, "x")
+    folder = str(tmp_path / "ca")
+    assert controller.certificates(folder) == [f"{folder}/a.crt", f"{folder}/b.crt"]
+    assert controller.certificates(f"{folder}/none") == []
