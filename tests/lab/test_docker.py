@@ -243,11 +243,19 @@ def test_a_configuration_that_docker_refuses_leaves_the_file_as_it_was(ready: Bo
     assert ready.apply() is False
 
 
-def test_a_daemon_that_does_not_start_gets_its_old_file_back(running: Box) -> None:
-    running.apply()
-    before, container = running.sh(f"cat {FILE}"), running.container()
-    said = running.refused({"daemon_json": {"bip": "300.0.0.1/24"}})
-    assert "put back" in said or "left as it was" in said
+def test_a_daemon_that_does_not_start_gets_its_old_file_back_and_containers_live_on(
+    running: Box,
+) -> None:
+    container, daemon = running.container(), running.daemon()
+    said = running.refused({"data_root": "/etc/hostname/docker"})
+    assert "was put back with live-restore" in said
+    assert running.container() == container
+    # The positive control: the daemon was restarted indeed.
+    assert running.daemon() != daemon
+    assert running.config() == {"live-restore": True}
+    assert running.apply() is True
+    before = running.sh(f"cat {FILE}")
+    running.refused({"data_root": "/etc/hostname/docker"})
     assert running.sh(f"cat {FILE}") == before
     assert running.container() == container
     assert running.apply() is False

@@ -383,6 +383,14 @@ def test_changed_ca_certificates_of_the_system_are_a_restart_once():
     assert plan(WANTED, {}, same).empty
 
 
+def test_a_failed_restart_falls_back_to_the_file_of_before_with_live_restore():
+    made = plan(WANTED, {}, running('{"mtu": 1400}'))
+    assert made.fallback == b'{"mtu": 1400, "live-restore": true}'
+    without = WANTED.model_copy(update={"live_restore": False})
+    assert plan(without, {}, running('{"mtu": 1400}')).fallback is None
+    assert plan(WANTED, {}, DockerState(systemd=True, os=("debian", "13"))).fallback is None
+
+
 # CA files of registries
 
 

@@ -46,6 +46,8 @@ class Plan:
         certs: CA files to write, by registry.
         drop_certs: registries whose CA file, once written by us, goes.
         config: new bytes of ``daemon.json``.
+        fallback: bytes of ``daemon.json`` if the daemon does not start again with the new ones;
+            None for those of before.
         mode: mode and owner of ``daemon.json`` are put right.
         enable: the daemon is made to start at boot.
         daemon: how the daemon comes to run with its configuration.
@@ -57,6 +59,7 @@ class Plan:
     certs: Mapping[str, str] = field(default_factory=dict)
     drop_certs: tuple[str, ...] = ()
     config: bytes | None = None
+    fallback: bytes | None = None
     mode: bool = False
     enable: bool = False
     daemon: Step = "leave"
@@ -101,6 +104,7 @@ def plan(settings: Docker, authorities: Mapping[str, str], state: DockerState) -
         certs=certs,
         drop_certs=drop,
         config=new.encode() if new != text else None,
+        fallback=_fallback(settings, text) if state.engine and daemon == "restart" else None,
         mode=mode,
         enable=not state.enabled,
         daemon=daemon,
@@ -204,6 +208,11 @@ def _text(state: DockerState) -> str:
 def _recorded(state: DockerState) -> dict[Path, Any]:
     keys = state.record.get("keys", [])
     return {tuple(path): value for path, value in keys}
+
+
+def _fallback(settings: Docker, text: str) -> bytes | None:
+    """Return the file of before with live-restore: a start without it stops containers."""
+    return set_keys(text, {("live-restore",): True}).encode() if settings.live_restore else None
 
 
 def _at(value: Any, path: Path) -> Any:

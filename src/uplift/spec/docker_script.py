@@ -84,33 +84,37 @@ await() {
 }
 is_up() { await linux version --format '{{.Server.Os}}'; }
 troubles() { journalctl -u docker --no-pager -o cat -n 8 | grep -v '^$' || :; }
-# Put the file back that the daemon could run with.
+# Put the file back that the daemon could run with: $1 the step that failed.
 back() {
   troubles
-  if [ -n "@config@" ]; then
-    if [ -e "$before" ]; then mv -f "$before" "$file"; else rm -f "$file"; fi
-  fi
+  [ -n "@config@" ] || return 0
+  if [ "$1" = restart ] && [ -n "@fallback@" ]; then
+    printf %s "@fallback@" | base64 -d | put "$file"
+  elif [ -e "$before" ]; then mv -f "$before" "$file"
+  else rm -f "$file"; fi
 }
 reload() {
   say "reloading the daemon"
   since=$(date +%s.%N)
-  systemctl reload docker || { back; fail "systemctl reload docker failed; $file was put back"; }
+  systemctl reload docker ||
+    { back reload; fail "systemctl reload docker failed; $file was put back"; }
   # The signal is answered at once; that the daemon took the file over is an event of its own.
   tries=0
   until [ -n "$(ask events --since "$since" --until "$(date +%s.%N)" \
     --filter type=daemon --filter event=reload --format reload)" ]
   do
     tries=$((tries + 1)); sleep 0.3
-    [ "$tries" -lt 100 ] || { back; fail "the daemon did not take $file over; it was put back"; }
+    [ "$tries" -lt 100 ] ||
+      { back reload; fail "the daemon did not take $file over; it was put back"; }
   done
   await @live@ info --format '{{.LiveRestoreEnabled}}' ||
-    { back; fail "live-restore is not @live@ after the reload; $file was put back"; }
+    { back reload; fail "live-restore is not @live@ after the reload; $file was put back"; }
 }
 start() {
   # Without this, a few starts in a minute are the last ones.
   systemctl reset-failed docker.service docker.socket 2>/dev/null || :
   systemctl "$1" docker && is_up && return
-  back
+  back "$1"
   [ -z "@config@" ] || {
     systemctl reset-failed docker.service 2>/dev/null || :
     systemctl "$1" docker && is_up || fail "the daemon did not $1, nor with $file put back"
@@ -147,12 +151,20 @@ def render(plan: Plan, state: DockerState, *, live_restore: bool) -> str:
         "record": RECORD,
         "live": "true" if live_restore else "false",
         "config": "new" if plan.config is not None else "",
-        "undone": f"; {DAEMON_JSON} was put back" if plan.config is not None else "",
+        "fallback": _encoded(plan.fallback) if plan.fallback else "",
+        "undone": _undone(plan),
     }
     text = _STEPS
     for word, value in values.items():
         text = text.replace(f"@{word}@", value)
     return text + "".join(f"{line}\n" for line in _calls(plan, state))
+
+
+def _undone(plan: Plan) -> str:
+    if plan.config is None:
+        return ""
+    words = " with live-restore, so that containers live on" if plan.fallback else ""
+    return f"; {DAEMON_JSON} was put back{words}"
 
 
 def _calls(plan: Plan, state: DockerState) -> list[str]:
