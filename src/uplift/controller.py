@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 _CA_FOLDER = "/usr/local/share/ca-certificates"
+_ETC = Path("/etc")
 
 
 def certificates(folder: str = _CA_FOLDER) -> list[str]:
@@ -55,7 +56,7 @@ def _pip_files() -> Iterator[str | None]:
         os.environ.get("PIP_CONFIG_FILE", ""),
         _config_home() / "pip/pip.conf",
         home / ".pip/pip.conf",
-        Path("/etc/pip.conf"),
+        _ETC / "pip.conf",
     ):
         # Values hold '%' as they are.
         parser = configparser.ConfigParser(interpolation=None, strict=False)
@@ -69,7 +70,7 @@ def _uv_environment() -> Iterator[str | None]:
 
 
 def _uv_files() -> Iterator[str | None]:
-    for file in (_config_home() / "uv/uv.toml", Path("/etc/uv/uv.toml")):
+    for file in (_config_home() / "uv/uv.toml", _ETC / "uv/uv.toml"):
         if not file.is_file():
             continue
         content = tomllib.loads(file.read_text(encoding="utf-8"))

@@ -12,11 +12,12 @@ from uplift import controller
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home without any configuration; only /etc is this machine's."""
+    """A home and a machine without any configuration."""
     for key in list(os.environ):
         if key.upper().startswith(("PIP_", "UV_", "NPM_CONFIG_", "XDG_CONFIG")):
             monkeypatch.delenv(key)
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(controller, "_ETC", tmp_path / "etc")
     return tmp_path
 
 
@@ -61,6 +62,11 @@ def test_npms_registry_comes_from_environment_or_file(
 def test_credentials_stay_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_INDEX_URL", "https://me:planted-canary@env.example.com:8443/simple")
     assert controller.python_index() == "https://env.example.com:8443/simple"
+
+
+def test_the_machines_own_file_counts_last(home: Path) -> None:
+    write(home / "etc/pip.conf", "[global]\nindex-url = https://etc.example.com/simple\n")
+    assert controller.python_index() == "https://etc.example.com/simple"
 
 
 def test_added_certificates_are_found_in_order(tmp_path: Path) -> None:

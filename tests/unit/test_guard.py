@@ -136,10 +136,6 @@ def test_only_a_run_that_changes_something_and_was_not_confirmed_asks(tmp_path: 
     assert json.loads(done.stdout) == list(calls.values())
 
 
-def test_pyinfras_own_variable_for_yes_counts(pyinfra: Pyinfra) -> None:
-    assert pyinfra("inventories/staging.py", SHOW, PYINFRA_YES="1").code == 0
-
-
 def test_bad_settings_are_refused_all_at_once_with_their_file(
     pyinfra: Pyinfra, project: Path, tmp_path: Path
 ) -> None:
