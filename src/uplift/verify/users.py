@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,8 +12,9 @@ if TYPE_CHECKING:
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
+@cache
 def home(host: Host, user: str) -> str:
-    """Return the home of a user of the host.
+    """Return the home of a user of the host; each is asked for once.
 
     Args:
         host: testinfra's.
