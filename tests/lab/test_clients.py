@@ -8,7 +8,6 @@ import json
 import os
 import random
 import secrets
-import shutil
 import subprocess
 import sys
 import time
@@ -275,7 +274,7 @@ IN_THE_WAY = {
     "root": (
         "mkdir -m 700 .docker; chown root: .docker",
         ".docker/config.json",
-        "ermission denied",
+        "may not write in the folder",
     ),
 }
 
@@ -375,28 +374,7 @@ def test_a_secret_is_in_no_process_list_while_it_is_written(box: Box, password: 
     box.sh("rm -f /tmp/seen /tmp/stop-watching")
 
 
-@pytest.fixture
-def home(box: Box, tmp_path: Path) -> Path:
-    """A copy of a user's home, for clients that run here."""
-    box.applied(settings(*USERS), changed=True)
-    for path in PATHS:
-        file = tmp_path / "home" / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(box.sh(f"cat /home/anna/{path}"))
-    return tmp_path / "home"
-
-
-def ask(home: Path, *words: str) -> str:
-    """Run a client with this home."""
-    environment = {"PATH": os.environ["PATH"], "HOME": str(home)}
-    done = subprocess.run(
-        words, cwd=home, env=environment, stdin=subprocess.DEVNULL, capture_output=True,
-        text=True, timeout=RUN_LIMIT, check=True,
-    )  # fmt: skip
-    return done.stdout.strip()
-
-
-def test_python_on_the_host_reads_the_logins_that_were_meant(box: Box, password: str) -> None:
+def test_the_clients_themselves_read_what_was_meant(box: Box, password: str) -> None:
     box.applied(settings(*USERS), changed=True)
     run = "cd /home/anna && setpriv --reuid=anna --regid=anna --init-groups env HOME=/home/anna"
     script = "import netrc; print(*netrc.netrc().authenticators('nexus.example.com'))"
@@ -406,18 +384,11 @@ def test_python_on_the_host_reads_the_logins_that_were_meant(box: Box, password:
         "print(p.get('distutils', 'index-servers').split(), p.get('nexus', 'password'))"
     )
     assert box.sh(f'{run} python3 -c "{script}"').strip() == f"['nexus'] {password}"
-
-
-def test_pip_reads_the_index_that_was_meant(home: Path) -> None:
-    listed = ask(home, sys.executable, "-m", "pip", "config", "--user", "list").splitlines()
+    listed = box.sh(f"{run} pip3 config --user list").splitlines()
     assert f"global.index-url='{SIMPLE}'" in listed
     assert "global.timeout='7'" in listed
-
-
-@pytest.mark.skipif(shutil.which("npm") is None, reason="this machine has no npm")
-def test_npm_reads_the_registries_that_were_meant(home: Path) -> None:
-    assert ask(home, "npm", "config", "get", "registry") == REGISTRY
-    assert ask(home, "npm", "config", "get", "@corp:registry") == REGISTRY
+    assert box.sh(f"{run} npm config get registry").strip() == REGISTRY
+    assert box.sh(f"{run} npm config get @corp:registry").strip() == REGISTRY
 
 
 def test_a_file_that_changes_between_reading_and_writing_is_left(box: Box) -> None:
