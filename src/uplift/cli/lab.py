@@ -96,6 +96,8 @@ def _summary(outcome: Outcome, found: dict[str, Any]) -> None:
         results.print(f"[yellow]{host} {escape(why)}[/]")
     for host, units in outcome.failed.items():
         results.print(f"[red]{host} could not start:[/] {escape('; '.join(units))}")
+    if outcome.failed and outcome.advice:
+        results.print(escape(outcome.advice))
     images = sum(image.size for image in outcome.images)
     results.print(
         f"lab {outcome.name} is up: {outcome.seconds:.1f} s, disk: hosts "

@@ -124,9 +124,9 @@ def _started(report: Report) -> DockerClient:
         report("starting the Docker daemon")
     if _SYSTEMD.exists():
         subprocess.run(["systemctl", "start", "docker"], check=False, timeout=120)
-        return _wait(None, "see `journalctl -u docker`")
+        return wait_for(None, "see `journalctl -u docker`")
     clear_leftovers(_RUN)
-    return _wait(start_daemon(["dockerd"], LOG), f"see {LOG}")
+    return wait_for(start_daemon(["dockerd"], LOG), f"see {LOG}")
 
 
 def clear_leftovers(run: Path) -> None:
@@ -173,7 +173,16 @@ def _detached(command: list[str], output: IO[bytes]) -> subprocess.Popen[bytes]:
     )
 
 
-def _wait(daemon: subprocess.Popen[bytes] | None, where: str) -> DockerClient:
+def wait_for(daemon: subprocess.Popen[bytes] | None, where: str) -> DockerClient:
+    """Wait until the daemon answers.
+
+    Args:
+        daemon: its process, when it is ours.
+        where: how to see what it says, for the error text.
+
+    Raises:
+        UpliftError: it ended, or did not answer within the time limit.
+    """
     limit = time.monotonic() + START_LIMIT
     while True:
         try:

@@ -31,6 +31,7 @@ class Outcome:
         changed: one line for each thing that was made, started or changed.
         left: hosts that are not as asked for and were left alone, with the reason.
         failed: units that a host could not start.
+        advice: what may help against that; empty when nothing is known.
         seconds: that it took.
     """
 
@@ -39,6 +40,7 @@ class Outcome:
     changed: list[str] = field(default_factory=list)
     left: dict[str, str] = field(default_factory=dict)
     failed: dict[str, list[str]] = field(default_factory=dict)
+    advice: str = ""
     seconds: float = 0.0
 
 
@@ -173,3 +175,4 @@ class _Up:
             self.report(f"{host.name}: waiting for its services")
             if trouble := ready.boot_trouble(host, self.places.key, self.places.known_hosts):
                 self.outcome.failed[host.name] = trouble
+                self.outcome.advice = machine.advice().strip()

@@ -1,0 +1,127 @@
+"""No Docker, a killed Docker, and limits of the machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from uplift.cli.main import run
+from uplift.lab import engine, machine
+from uplift.lab.report import silent
+from uplift.spec.errors import Exit, UpliftError, UsageError
+
+
+@pytest.fixture
+def no_docker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    address = f"unix://{tmp_path}/docker.sock"
+    monkeypatch.setenv("DOCKER_HOST", address)
+    monkeypatch.chdir(tmp_path)
+    return address
+
+
+@pytest.mark.parametrize("words", [["up"], ["up", "--yes"], ["status", "--all"], ["down"]])
+def test_no_docker_says_what_to_do_and_leaves_nothing_behind(
+    no_docker: str, words: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert run(["lab", *words]) == Exit.FAILED
+    said = capsys.readouterr().err
+    assert f"no Docker Engine answers at {no_docker}" in said
+    assert "uplift lab up --yes" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("address", ["tcp://192.0.2.1:2375", "ssh://192.0.2.1"])
+def test_an_engine_on_another_machine_is_refused(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", address)
+    with pytest.raises(UsageError, match="needs a Docker Engine on this machine"):
+        engine.ensure(silent, yes=True)
+
+
+def test_an_engine_that_this_user_may_not_use_is_not_called_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refused(**_: object) -> None:
+        raise engine.DockerException("Error: PermissionError(13, 'Permission denied')")
+
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.setattr("uplift.lab.engine.docker.DockerClient", refused)
+    with pytest.raises(UpliftError, match="may not use Docker") as error:
+        engine.connect()
+    assert "usermod" in str(error.value)
+
+
+def alive(tmp_path: Path, name: str) -> subprocess.Popen[bytes]:
+    """Start a process whose command is called ``name``."""
+    program = tmp_path / name
+    shutil.copy("/bin/sleep", program)
+    process = subprocess.Popen([program, "60"])
+    limit = time.monotonic() + 10
+    while Path(f"/proc/{process.pid}/comm").read_text().strip() != name:
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+    return process
+
+
+def test_pid_files_of_a_killed_daemon_are_removed_and_those_of_a_living_one_kept(
+    tmp_path: Path,
+) -> None:
+    daemon, foreign = alive(tmp_path, "dockerd"), alive(tmp_path, "somebody")
+    ended = subprocess.Popen(["/bin/true"])
+    ended.wait(timeout=10)
+    pid, inner = tmp_path / "docker.pid", tmp_path / "docker/containerd/containerd.pid"
+    inner.parent.mkdir(parents=True)
+    try:
+        for left in (ended.pid, foreign.pid, os.getpid(), "", "x"):
+            pid.write_text(f"{left}\n")
+            inner.write_text(f"{left}")
+            engine.clear_leftovers(tmp_path)
+            assert (pid.exists(), inner.exists()) == (False, False), left
+        pid.write_text(str(daemon.pid))
+        engine.clear_leftovers(tmp_path)
+        assert pid.exists()
+    finally:
+        for process in (daemon, foreign):
+            process.kill()
+            process.wait(timeout=10)
+
+
+def test_a_daemon_is_started_in_a_session_of_its_own_with_a_log(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("before\n")
+    process = engine.start_daemon(["/bin/sh", "-c", "ps -o sid= -p $$; exec >&2; echo done"], log)
+    assert process.wait(timeout=10) == 0
+    first, session, last = log.read_text().split()
+    assert (first, int(session), last) == ("before", process.pid, "done")
+
+
+def test_a_daemon_that_ends_at_once_is_not_waited_for(no_docker: str, tmp_path: Path) -> None:
+    process = engine.start_daemon(["/bin/false"], tmp_path / "log")
+    with pytest.raises(UpliftError, match="ended at once with exit code 1: see it"):
+        engine.wait_for(process, "see it")
+
+
+def test_limits_are_raised_once_and_only_by_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "max_user_instances"
+    file.write_text("128\n")
+    monkeypatch.setattr("uplift.lab.machine.os.geteuid", lambda: 1000)
+    assert machine.raise_limits(silent, file) == []
+    assert "allows 128 inotify instances" in machine.advice(file)
+    monkeypatch.setattr("uplift.lab.machine.os.geteuid", lambda: 0)
+    assert machine.raise_limits(silent, file) == [
+        "fs.inotify.max_user_instances: 128 raised to 1024, until the next boot"
+    ]
+    assert (file.read_text(), machine.advice(file)) == ("1024\n", "")
+    assert machine.raise_limits(silent, file) == []
+
+
+def test_a_machine_without_the_limit_needs_no_advice(tmp_path: Path) -> None:
+    assert machine.advice(tmp_path / "missing") == ""
