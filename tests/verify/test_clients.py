@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Iterator, Mapping
 
@@ -132,15 +133,16 @@ def test_npmrc_gives_each_login(host: Host, wanted: Clients, secret_values: Secr
 
 def test_npm_reads_the_settings(host: Host, wanted: Clients) -> None:
     wrong = {}
-    for one in installed(host, listed(wanted, "npmrc"), "npm --version"):
+    for one in installed(host, listed(wanted, "npmrc"), "command -v npm"):
         assert one.npmrc
         expected = {f"{scope}:registry": url for scope, url in one.npmrc.scopes.items()}
         expected |= {"registry": one.npmrc.registry} if one.npmrc.registry else {}
         expected |= {"cafile": one.npmrc.cafile} if one.npmrc.cafile else {}
+        said = users.as_user(host, one.user, "npm config list --json")
+        read = json.loads(said.stdout) if said.rc == 0 else {}
         for key, value in expected.items():
-            found = users.as_user(host, one.user, "npm config get %s", key).stdout.strip()
-            if found.rstrip("/") != value.rstrip("/"):
-                wrong[f"{one.user}: {key}"] = found
+            if str(read.get(key)).rstrip("/") != value.rstrip("/"):
+                wrong[f"{one.user}: {key}"] = read.get(key, said.stderr[-400:])
     assert wrong == {}
 
 
@@ -179,7 +181,7 @@ def test_uv_resolves_through_its_index(host: Host, wanted: Clients) -> None:
         pytest.skip("the settings have no uv.toml, or nothing to ask an index for")
     urls = [one.url.rstrip("/") for one in wanted.uv.index if not one.explicit]
     package, wrong = wanted.probe.python, []
-    for one in installed(host, every_user(wanted), "uv --version && command -v python3"):
+    for one in installed(host, every_user(wanted), "command -v uv && command -v python3"):
         said = users.as_user(
             host,
             one.user,
@@ -218,7 +220,7 @@ def test_npm_finds_packages_through_its_registry(host: Host, wanted: Clients) ->
     if not wanted.probe.npm:
         pytest.skip("the settings name nothing to ask a registry for")
     wrong = []
-    for one in installed(host, listed(wanted, "npmrc"), "npm --version"):
+    for one in installed(host, listed(wanted, "npmrc"), "command -v npm"):
         url = (one.npmrc.registry if one.npmrc else None) or ""
         said = users.as_user(
             host,
@@ -254,7 +256,7 @@ def installed(host: Host, ones: list[UserFiles], command: str) -> list[UserFiles
     """Return the users for whom a client is installed, or skip the test."""
     found = [one for one in ones if users.has(host, one.user, command)]
     if not found:
-        pytest.skip(f"not installed on this host: {command.removesuffix(' --version')}")
+        pytest.skip(f"not for any of the users: {command}")
     return found
 
 
