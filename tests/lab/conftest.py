@@ -76,8 +76,21 @@ def uplift(environment: dict[str, str]) -> Run:
 
 @pytest.fixture(scope="session")
 def lab(uplift: Run, lab_name: str) -> dict[str, Any]:
-    """The running lab as `uplift lab status --json` shows it; it stays up for the next run."""
-    up = uplift("lab", "up", "--name", lab_name, "--hosts", str(HOSTS), "--json", limit=UP_LIMIT)
+    """The running lab as `uplift lab status --json` shows it; it stays up for the next run.
+
+    Hosts that were made from older images or with older flags are made anew.
+    """
+    up = uplift(
+        "lab",
+        "up",
+        "--name",
+        lab_name,
+        "--hosts",
+        str(HOSTS),
+        "--recreate",
+        "--json",
+        limit=UP_LIMIT,
+    )
     found: dict[str, Any] = json.loads(up.stdout)
     return found
 
