@@ -238,8 +238,10 @@ def main() -> None:
     parser.add_argument("lab", type=Path, help="what `uplift lab up --json` printed")
     parser.add_argument("--hosts", default="1,3,10")
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--skip", action="append", default=[], help="a way to leave out")
     arguments = parser.parse_args()
     hosts = json.loads(arguments.lab.read_text())["hosts"]
+    chosen = [way for way in ways() if way.name not in arguments.skip]
     work.write_project(hosts)
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H%M%SZ")
     results = work.ROOT / "bench" / "results" / f"{now}-clients.jsonl"
@@ -247,13 +249,12 @@ def main() -> None:
         print(json.dumps({"date": now, **versions()}), file=out, flush=True)
         for repeat in range(arguments.repeat):
             for count in (int(word) for word in arguments.hosts.split(",")):
-                _round(repeat, hosts[:count], out)
+                _round(repeat, hosts[:count], out, chosen)
     print(results)
 
 
-def _round(repeat: int, hosts: list[Host], out: Any) -> None:
+def _round(repeat: int, hosts: list[Host], out: Any, order: list[Way]) -> None:
     """Measure every way once; each round starts with another, so that none is always first."""
-    order = ways()
     order = order[repeat % len(order) :] + order[: repeat % len(order)]
     for way in order:
         for found in measure(way, hosts):
