@@ -47,7 +47,9 @@ WAYS = ["ssh floor", "uplift", "pyinfra files.put", "ansible, mitogen", "ansible
 
 def main() -> None:
     """Print all measures of one or more files of results."""
-    every = [json.loads(line) for name in sys.argv[1:] for line in Path(name).open()]
+    every = [
+        json.loads(line) for name in sys.argv[1:] for line in Path(name).read_text().splitlines()
+    ]
     for first in (line for line in every if "way" not in line):
         print("; ".join(f"{key} {value}" for key, value in first.items()))
     lines = [line for line in every if "way" in line]
