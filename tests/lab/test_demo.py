@@ -25,7 +25,7 @@ def test_the_demo_ends_with_a_table_in_which_the_second_run_changed_nothing(
         check=False,
         start_new_session=True,
     )
-    rows = re.findall(r"│ (\S+)\s+│ (\d+)\s+│ (\S+)\s+│ (\d+)\s+│", done.stdout)
+    rows = re.findall(r"│ (\S+)\s+│ (\d+)\s+│ (\d+) tests\s+│ (\d+)\s+│", done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
     assert [row[0] for row in rows] == [host["name"] for host in hosts]
     assert {row[3] for row in rows} == {"0"}
