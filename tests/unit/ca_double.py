@@ -12,14 +12,18 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 
-@cache
 def make_ca(name: str, days: int = 10) -> tuple[str, str]:
-    """Return a CA's certificate and its private key, both as PEM text.
+    """Return a CA's certificate and its private key, both as PEM text; the same for one name.
 
     Args:
         name: of the CA.
         days: for which it is still valid; negative when it has expired.
     """
+    return _made(name, days)
+
+
+@cache
+def _made(name: str, days: int) -> tuple[str, str]:
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     end = datetime.now(UTC) + timedelta(days=days)

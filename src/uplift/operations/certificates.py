@@ -133,6 +133,9 @@ update() {
   rm -f "$bundle.new"
   mkdir -p /etc/ssl/certs
   update-ca-certificates "$@" >&2
+  # The tool does this only when it added something: the link of a hash may have been that of a
+  # file which is gone, while another file has the same certificate.
+  openssl rehash /etc/ssl/certs >/dev/null 2>&1
   [ -z "$(untrusted)" ]
 }
 # Links to files that are gone.
