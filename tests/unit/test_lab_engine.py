@@ -86,6 +86,10 @@ def test_pid_files_of_a_killed_daemon_are_removed_and_those_of_a_living_one_kept
         pid.write_text(str(daemon.pid))
         engine.clear_leftovers(tmp_path)
         assert pid.exists()
+        daemon.kill()
+        os.waitid(os.P_PID, daemon.pid, os.WEXITED | os.WNOWAIT)  # a zombie: nobody collects it
+        engine.clear_leftovers(tmp_path)
+        assert not pid.exists()
     finally:
         for process in (daemon, foreign):
             process.kill()

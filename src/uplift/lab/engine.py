@@ -144,11 +144,18 @@ def clear_leftovers(run: Path) -> None:
 
 
 def _runs(pid: str, command: str) -> bool:
-    """Say whether a process is alive and is that command, not another one with its old number."""
+    """Say whether a process lives and is that command, not another one with its old number.
+
+    A killed daemon stays a zombie for ever where process 1 does not collect its children.
+    """
+    if not pid.isdigit():
+        return False
     try:
-        return pid.isdigit() and Path(f"/proc/{pid}/comm").read_text().strip() == command
+        status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return False
+    found = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    return found["Name"] == command and not found["State"].startswith("Z")
 
 
 def start_daemon(command: list[str], log: Path) -> subprocess.Popen[bytes]:
