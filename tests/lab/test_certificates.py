@@ -193,6 +193,7 @@ def test_a_private_key_among_the_files_ends_the_run_before_anything_is_touched(
     data = f"certificates={json.dumps({'files': [str(tmp_path / 'key.pem')]})}"
     words = ("inventories/lab.py", "deploys/certificates.py", "-y", "--limit", box, "--data", data)
     done = pyinfra(*words, check=False)
-    assert done.returncode != 0
+    assert done.returncode == 64
+    assert "certificates.files[0]: " in done.stderr
     assert "holds a private key" in done.stderr
     assert shell(look) == before

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from uplift import trust
 from uplift.guard.call import Call
 from uplift.secrets import SecretRef, references, resolve
 from uplift.settings import from_data, sources_of
 from uplift.spec.base import near_miss
+from uplift.spec.certificates import Certificates
 from uplift.spec.errors import Problem, SettingsError, UsageError
 
 if TYPE_CHECKING:
@@ -44,6 +47,8 @@ def check_settings(hosts: Iterable[Host], call: Call) -> None:
             found |= dict.fromkeys(error.problems)
         else:
             found |= dict.fromkeys(_lab_secrets_elsewhere(host, references(settings)))
+            wanted = settings.certificates
+            found |= dict.fromkeys(_bad_certificates(wanted, sources.get("certificates")))
     if found:
         raise SettingsError(list(found))
 
@@ -66,6 +71,15 @@ def misspelt_arguments(data: Mapping[str, Any], sources: Mapping[str, str]) -> l
             text = f"pyinfra knows no such name, did you mean {guess!r}?"
             found.append(Problem(path=name, text=text, source=sources.get(name)))
     return found
+
+
+@cache
+def _bad_certificates(wanted: Certificates, source: str | None) -> tuple[Problem, ...]:
+    try:
+        trust.certificates(wanted, source=source)
+    except SettingsError as error:
+        return error.problems
+    return ()
 
 
 def _lab_secrets_elsewhere(host: Host, refs: Iterable[SecretRef]) -> list[Problem]:
