@@ -1,4 +1,4 @@
-"""The rules of the house: a subject has one name on every floor, deploys stay tables of contents."""
+"""The rules of the house: one name a subject on every floor, deploys stay tables of contents."""
 
 from __future__ import annotations
 
