@@ -5,13 +5,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
+from uplift.lab.images import influxdb, nexus
 from uplift.lab.images.context import Entry
-from uplift.lab.images.places import Report
+from uplift.lab.images.kit import Kit
 from uplift.spec.errors import UsageError
 
-Fetch = Callable[[Path, Report], list[Entry]]
+Fetch = Callable[[Kit], list[Entry]]
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,28 @@ def _host(name: str, suite: str) -> Recipe:
     )
 
 
+def _nexus(version: str, build: str, java: str, base: str, sha256: str) -> Recipe:
+    return Recipe(
+        f"nexus:{version}",
+        f"sonatype/nexus3:{version}",
+        "nexus",
+        base=base,
+        args={"JAVA": java, "VERSION": f"{version}-{build}"},
+        ca=True,
+        fetch=nexus.fetch(f"{version}-{build}", sha256),
+    )
+
+
+def _influxdb(version: str) -> Recipe:
+    return Recipe(
+        f"influxdb:{version}",
+        f"influxdb:{version}",
+        "influxdb",
+        args={"VERSION": version},
+        fetch=influxdb.fetch(version),
+    )
+
+
 _RECIPES = (
     _debian("trixie"),
     _debian("bookworm"),
@@ -80,6 +102,30 @@ _RECIPES = (
     Recipe("python", "python:3.13-slim", "python"),
     Recipe("registry", "registry:2", "registry"),
     Recipe("redis", "redis:8", "redis"),
+    _nexus(
+        "3.29.2",
+        "02",
+        "8",
+        "debian:trixie",
+        "723b2202ed154ea48f037ff5bcc7ae29cb7014d36120549ad1768d159de01818",
+    ),
+    _nexus(
+        "3.30.0",
+        "01",
+        "8",
+        "debian:trixie",
+        "9458436daaa222f27e8163ae1bc752af1911136de9aa33e6324567a9b6e9253c",
+    ),
+    # Debian 12 is the release that has Java 17.
+    _nexus(
+        "3.71.0",
+        "06",
+        "17",
+        "debian:bookworm",
+        "432bb2bf10c4c04dfb36ad87796cfaaf4f747eb9db54e6634bb4576ffe891f17",
+    ),
+    _influxdb("2.7.11"),
+    _influxdb("2.7.12"),
 )
 RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in _RECIPES}
 NAMES: tuple[str, ...] = tuple(RECIPES)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
-from uplift.lab.images import mirrors
+from uplift.lab.images import mirrors, tools
 from uplift.lab.images.places import Report
 from uplift.lab.images.processes import run
 from uplift.spec.errors import UpliftError
 
 TIME_LIMIT = 1800.0
-PACKAGES = ("debootstrap", "debian-archive-keyring")
+PACKAGES = {"debootstrap": ("debootstrap", "debian-archive-keyring")}
 # Nothing of it may outlive us: the pid namespace ends with unshare, and unshare with this process.
 # Its mounts are in a namespace of their own, so that they never stand in the way of cleaning up.
 CONTAINED = (
@@ -36,7 +35,7 @@ def make_tree(suite: str, folder: Path, report: Report, *, install: bool) -> Pat
     Raises:
         UpliftError: debootstrap is missing, needs root, or failed.
     """
-    _require_debootstrap(report, install=install)
+    tools.require(PACKAGES, f"debian:{suite}", report, install=install)
     if os.geteuid() != 0:
         raise UpliftError(
             f"debian:{suite}: no registry answers, and making it with debootstrap needs root."
@@ -66,17 +65,3 @@ def _tidy(root: Path, sources: str | None) -> None:
     for pattern in ("var/lib/apt/lists/*_*", "var/cache/apt/archives/*.deb", "var/cache/apt/*.bin"):
         for path in root.glob(pattern):
             path.unlink()
-
-
-def _require_debootstrap(report: Report, *, install: bool) -> None:
-    if shutil.which("debootstrap"):
-        return
-    command = ["apt-get", "install", "-y", "--no-install-recommends", *PACKAGES]
-    if not install or not shutil.which("apt-get"):
-        raise UpliftError(
-            "No registry answers, and debootstrap, which makes Debian images without one, "
-            f"is not installed. Install it ({' '.join(command)}) or allow that with --yes."
-        )
-    report("installing debootstrap")
-    for step in (["apt-get", "update"], command):
-        run(step, report, limit=TIME_LIMIT, env={"DEBIAN_FRONTEND": "noninteractive"})

@@ -14,6 +14,7 @@ from docker.models.images import Image as EngineImage
 
 from uplift.lab.images import context, debian, engine, mirrors
 from uplift.lab.images.catalog import RECIPES, Recipe, find
+from uplift.lab.images.kit import Kit
 from uplift.lab.images.places import Report, lock, work_folder
 
 PREFIX = "uplift-lab"
@@ -175,7 +176,7 @@ def _entries(
     plain = [entry for entry in inputs.files if not entry.name.startswith(DOCKERFILE)]
     entries = [*plain, *inputs.ca, _dockerfile(recipe, inputs, pulled=pulled)]
     if recipe.fetch and not pulled:
-        entries += recipe.fetch(folder, task.report)
+        entries += recipe.fetch(Kit(folder, task.report, task.install))
     sources = mirrors.configured().sources(recipe.args["SUITE"]) if recipe.base is None else None
     if sources is not None:
         entries.append(context.Entry("apt/sources.list", sources.encode()))
