@@ -26,7 +26,7 @@ NEEDED = {
     "go": ("golang-go",),
     "cargo": ("cargo",),
     "rustc": ("rustc",),
-    "clang": ("clang",),
+    "cc": ("gcc", "libc6-dev"),
     "pkg-config": ("pkg-config",),
 }
 

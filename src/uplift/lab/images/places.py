@@ -17,6 +17,7 @@ Report = Callable[[str], None]
 
 WORK_PREFIX = "uplift-lab-"
 WORK_ROOT = Path("/var/tmp")  # noqa: S108 - on disk, and mkdtemp makes the folders below it private
+OWNER = "owner.lock"  # held by the process that works in the folder
 LOCK_LIMIT = 3600.0
 LOCK_POLL = 0.5
 
@@ -81,13 +82,13 @@ def work_folder(report: Report, root: Path = WORK_ROOT) -> Iterator[Path]:
             report(f"removing {left}, left by an interrupted build")
             remove_tree(left)
         folder = Path(tempfile.mkdtemp(prefix=WORK_PREFIX, dir=root))
-        owner = (folder / "owner.lock").open("w")
+        owner = (folder / OWNER).open("w")
         _try_lock(owner.fileno())
-    try:
-        yield folder
-    finally:
-        remove_tree(folder)
-        owner.close()
+    with owner:
+        try:
+            yield folder
+        finally:
+            remove_tree(folder)
 
 
 def left_folders(root: Path = WORK_ROOT) -> list[Path]:
@@ -99,10 +100,10 @@ def _is_left(folder: Path) -> bool:
     if not folder.is_dir() or folder.is_symlink() or folder.stat().st_uid != os.geteuid():
         return False
     try:
-        with (folder / "owner.lock").open("a") as owner:
+        with (folder / OWNER).open("r+") as owner:
             return _try_lock(owner.fileno())
-    except FileNotFoundError:
-        return False
+    except FileNotFoundError:  # killed before it locked, or somebody else's
+        return not any(folder.iterdir())
 
 
 def remove_tree(folder: Path) -> None:
@@ -116,7 +117,7 @@ def remove_tree(folder: Path) -> None:
     if below:
         raise UpliftError(f"{folder}: not removed, unmount these first: {' '.join(below)}")
     # The lock file goes last: without it nobody would know the rest as left over.
-    for entry in sorted(folder.iterdir(), key=lambda path: path.name == "owner.lock"):
+    for entry in sorted(folder.iterdir(), key=lambda path: path.name == OWNER):
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
         else:
