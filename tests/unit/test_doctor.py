@@ -114,7 +114,7 @@ def test_one_remote_command_looks_at_everything(project: Path, server: SshDouble
         ("sudo: sorry, you must have a tty to run sudo", "requiretty", "_get_pty"),
         ("deploy is not in the sudoers file.", "may not use sudo", "/etc/sudoers.d/deploy"),
         ("Sorry, user deploy is not allowed to execute 'sh'", "does not allow", "visudo"),
-        ("sudo: 1 incorrect password attempt", "refused the password", "_sudo_password"),
+        ("sudo: 1 incorrect password attempt", "refused the password", "sudo_password"),
         ("sh: 1: sudo: not found", "there is no sudo", "apt-get install sudo"),
         ("sudo: something new", "it said: sudo: something new", "sudo -n true"),
     ],

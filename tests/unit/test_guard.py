@@ -154,6 +154,20 @@ def test_bad_settings_are_refused_all_at_once_with_their_file(
     assert len(text.splitlines()) == 4
 
 
+def test_authorities_that_are_not_on_this_machine_are_refused_with_their_key(
+    pyinfra: Pyinfra, project: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "project"
+    shutil.copytree(project, other)
+    (other / "group_data/apps.py").write_text(
+        'certificates = {"files": ["none.crt"]}\n'
+        'docker = {"registries": {"r.example.com": {"ca_file": "no.pem"}}}\n'
+    )
+    text = refused(pyinfra("inventories/prod.py", SHOW, "-y", folder=other))
+    assert "group_data/apps.py: certificates.files[0]: none.crt: No such file" in text
+    assert "docker.registries.r.example.com.ca_file: no.pem: No such file" in text
+
+
 def test_bad_settings_of_hosts_that_are_not_selected_do_not_matter(
     pyinfra: Pyinfra, project: Path, tmp_path: Path
 ) -> None:

@@ -168,8 +168,8 @@ _SUDO = (
         "sudo asks {user} for a password",
         "Allow it without one; on the host, as root:\n"
         "  echo '{user} ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/{user} && visudo -c\n"
-        "or give the password in the inventory from outside the file: "
-        '_sudo_password = os.environ["SUDO_PASSWORD"]',
+        "or name a secret with the password in group data: "
+        'sudo_password = secret("prod/sudo"), and `uplift secrets set prod/sudo`',
     ),
     (
         "interactive authentication is required",
@@ -180,7 +180,7 @@ _SUDO = (
     (
         "incorrect password",
         "sudo refused the password of the inventory",
-        "Correct _sudo_password in the inventory.",
+        "Correct the secret that sudo_password names in group data (or _sudo_password).",
     ),
     (
         "not in the sudoers file",

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from uplift import trust
 from uplift.guard.call import Call
-from uplift.secrets import SecretRef, references, resolve
-from uplift.settings import from_data, sources_of
+from uplift.secrets import SecretRef, references, resolve, sudo
+from uplift.settings import Settings, from_data, sources_of
 from uplift.spec.base import near_miss
-from uplift.spec.certificates import Certificates
 from uplift.spec.errors import Problem, SettingsError, UsageError
 
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
-
-SUDO_PASSWORD = "sudo_password"  # noqa: S105 - the name of a group data key
-"""Group data key that refers to the secret with which sudo is answered."""
 
 
 def check_settings(hosts: Iterable[Host], call: Call) -> None:
@@ -47,8 +42,7 @@ def check_settings(hosts: Iterable[Host], call: Call) -> None:
             found |= dict.fromkeys(error.problems)
         else:
             found |= dict.fromkeys(_lab_secrets_elsewhere(host, references(settings)))
-            wanted = settings.certificates
-            found |= dict.fromkeys(_bad_certificates(wanted, sources.get("certificates")))
+            found |= dict.fromkeys(_bad_files(settings, sources))
     if found:
         raise SettingsError(list(found))
 
@@ -73,13 +67,19 @@ def misspelt_arguments(data: Mapping[str, Any], sources: Mapping[str, str]) -> l
     return found
 
 
-@cache
-def _bad_certificates(wanted: Certificates, source: str | None) -> tuple[Problem, ...]:
+def _bad_files(settings: Settings, sources: Mapping[str, str]) -> list[Problem]:
+    """Find CA files on this machine that are missing or hold no certificate."""
+    found: list[Problem] = []
     try:
-        trust.certificates(wanted, source=source)
+        trust.certificates(settings.certificates, source=sources.get("certificates"))
     except SettingsError as error:
-        return error.problems
-    return ()
+        found += error.problems
+    try:
+        if settings.docker is not None:
+            trust.authorities(settings.docker, source=sources.get("docker"))
+    except SettingsError as error:
+        found += error.problems
+    return found
 
 
 def _lab_secrets_elsewhere(host: Host, refs: Iterable[SecretRef]) -> list[Problem]:
@@ -99,11 +99,8 @@ def answer_sudo(hosts: Sequence[Host]) -> None:
     Args:
         hosts: that are selected.
     """
-    refs = {
-        SecretRef.parse(data[SUDO_PASSWORD], path=SUDO_PASSWORD)
-        for data in (host.data.dict() for host in hosts)
-        if data.get(SUDO_PASSWORD) is not None
-    }
+    found = (sudo.reference(host.data.dict()) for host in hosts)
+    refs = {ref for ref in found if ref is not None}
     if len(refs) > 1:
         names = ", ".join(sorted(ref.secret for ref in refs))
         raise UsageError(

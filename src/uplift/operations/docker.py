@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from pathlib import Path
 
 from pyinfra.api.command import StringCommand
 from pyinfra.api.operation import operation
 from pyinfra.context import host
 
+from uplift import trust
 from uplift.facts.docker import Docker as Engine
 from uplift.operations import job, script
-from uplift.spec.certificates import split
 from uplift.spec.docker import Docker
 from uplift.spec.docker_daemon import Refused
 from uplift.spec.docker_plan import plan
 from uplift.spec.docker_script import render
-from uplift.spec.errors import Problem, SettingsError
+from uplift.spec.errors import SettingsError
 
 TIME_LIMIT = 900
 """Seconds for the whole change; packages may have to be downloaded."""
@@ -43,7 +42,7 @@ def installed(settings: Docker) -> Generator[StringCommand, None, None]:
     if state is None:
         return
     try:
-        todo = plan(settings, authorities(settings), state)
+        todo = plan(settings, trust.authorities(settings), state)
     except SettingsError as error:
         yield script.refuse(str(error), code=64)
         return
@@ -57,34 +56,3 @@ def installed(settings: Docker) -> Generator[StringCommand, None, None]:
     text = render(todo, state, live_restore=settings.live_restore)
     yield job.start(job.identity("docker", text, state.seen()), text, limit=TIME_LIMIT)
     host.log(f"Docker: {'; '.join(todo.why)}")
-
-
-def authorities(settings: Docker) -> dict[str, str]:
-    """Read the CA files of the registries from the controller's disk.
-
-    Args:
-        settings: the block ``docker``.
-
-    Returns:
-        PEM text by registry.
-
-    Raises:
-        SettingsError: names every file that is missing or holds no certificate.
-    """
-    found: dict[str, str] = {}
-    problems = []
-    for registry, trust in settings.registries.items():
-        try:
-            text = Path(trust.ca_file).expanduser().read_text("utf-8")
-            found[registry] = "".join(certificate.pem for certificate in split(text))
-        except OSError as error:
-            problems.append((registry, f"{trust.ca_file}: {error.strerror or error}"))
-        except UnicodeDecodeError:
-            problems.append((registry, f"{trust.ca_file}: not a certificate in PEM"))
-        except (ValueError, RuntimeError) as error:
-            problems.append((registry, f"{trust.ca_file}: {error}"))
-    if problems:
-        raise SettingsError(
-            [Problem(f"docker.registries.{name}.ca_file", text) for name, text in problems]
-        )
-    return found

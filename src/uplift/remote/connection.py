@@ -28,6 +28,7 @@ from uplift.facts.script import HiddenInput
 from uplift.remote.destination import Destination
 from uplift.remote.inventory import InventoryHost
 from uplift.remote.unreachable import Reason, StepTimeout, Unreachable, from_pyinfra
+from uplift.secrets import sudo
 from uplift.spec.errors import UsageError
 
 CONNECT_LIMIT = 10.0
@@ -78,7 +79,9 @@ class Connection:
     def __init__(self, host: InventoryHost, *, connect_limit: float = CONNECT_LIMIT) -> None:
         self.name = host.name
         self._lock = threading.Lock()
-        config = Config(CONNECT_TIMEOUT=math.ceil(connect_limit))
+        config = Config(
+            CONNECT_TIMEOUT=math.ceil(connect_limit), SUDO_PASSWORD=sudo.password(host.data) or None
+        )
         try:
             # A state of its own, so that wrong data of one host stops no other.
             inventory = Inventory(([(host.name, dict(host.data))], {}))

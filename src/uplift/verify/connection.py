@@ -14,7 +14,7 @@ from typing import Any
 
 from uplift.remote import ssh_config
 from uplift.remote.inventory import InventoryHost
-from uplift.secrets import SecretRef, resolve
+from uplift.secrets import sudo
 from uplift.spec.errors import UsageError
 
 OPEN_LIMIT = 2.0 * ssh_config.CONNECT_TIMEOUT  # a server may also fall silent after its banner
@@ -95,7 +95,7 @@ class Connections:
         refused = [f"{host.name}: {why}" for host in hosts if (why := ssh_config.refusal(host))]
         if refused:
             raise UsageError("these hosts cannot be verified:\n" + "\n".join(refused))
-        passwords = [_sudo_password(host) for host in hosts]
+        passwords = [sudo.password(host.data) for host in hosts]
         made = cls(_folder())
         for number, (host, password) in enumerate(zip(hosts, passwords, strict=True)):
             config = made.folder / f"{number}.conf"
@@ -133,16 +133,6 @@ class Connections:
             rest = {key: item[key] for key in ("problem", "password")}
             made.by_name[host.name] = Connection(host, Path(item["config"]), **rest)
         return made
-
-
-def _sudo_password(host: InventoryHost) -> str:
-    """Return what sudo is answered: pyinfra's own value, or the secret that ours refers to."""
-    if not host.data.get("_sudo"):
-        return ""
-    reference = host.data.get("sudo_password")
-    if host.data.get("_sudo_password") or reference is None:
-        return str(host.data.get("_sudo_password") or "")
-    return resolve(SecretRef.parse(reference, path="sudo_password", source=host.name)).reveal()
 
 
 def _folder() -> Path:
