@@ -159,6 +159,17 @@ def test_a_full_disk_is_wrong_and_a_tight_one_a_warning(project: Path, tmp_path:
     assert all(it.status is not Status.FAILED for it in on_host(report).values())
 
 
+def test_a_disk_that_is_mounted_read_only_is_wrong_and_one_that_only_root_writes_to_is_not(
+    project: Path, tmp_path: Path
+) -> None:
+    program(tmp_path, "findmnt", "echo rw,relatime")
+    assert on_host(examine())["disk"].status is Status.OK
+    program(tmp_path, "findmnt", "echo ro,relatime,errors=remount-ro")
+    found = on_host(examine())["disk"]
+    assert found.status is Status.FAILED
+    assert "/var/lib/docker is read-only" in found.text
+
+
 def test_a_clock_that_is_off_is_a_warning_that_says_by_how_much(
     project: Path, tmp_path: Path
 ) -> None:

@@ -42,7 +42,10 @@ for folder in /var/lib/docker /opt; do
     until [ -d "$there" ]; do there=${there%/*}; there=${there:-/}; done
     set -- $(df -Pk "$there" | tail -n 1)
     echo "uplift.free.$folder=$4"
-    [ -w "$there" ] || echo "uplift.readonly.$folder=yes"
+    # The mount's own word: who is not root may not write there anyway.
+    case ",$(findmnt -n -o OPTIONS -T "$there" 2>/dev/null)," in
+        *,ro,*) echo "uplift.readonly.$folder=yes" ;;
+    esac
 done
 """
 
