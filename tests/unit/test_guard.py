@@ -252,6 +252,8 @@ def test_the_password_of_sudo_comes_from_its_secret_and_stays_out_of_host_data(
     assert "secret 'prod/sudo' was not found" in refused(pyinfra(*call, folder=other))
     done = pyinfra(*call, folder=other, UPLIFT_SECRET_PROD_SUDO="planted-canary")
     assert (done.code, done.out) == (0, "True\n")
+    printing = pyinfra(*call, "--debug-operations", folder=other, UPLIFT_SECRET_PROD_SUDO="canary")
+    assert "would print the password of sudo" in refused(printing)
     shown = pyinfra(
         *("inventories/prod.py", "debug-inventory", "--json"),
         folder=other,

@@ -47,4 +47,4 @@ def _check(call: Call) -> None:
     if call.deploys:
         check_settings(hosts, call)
     if call.connects:
-        answer_sudo(hosts)
+        answer_sudo(hosts, call)

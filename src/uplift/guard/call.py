@@ -28,6 +28,7 @@ class Call:
         exclude: what follows ``--exclude``, each.
         group_data: what follows ``--group-data``, each.
         asks: pyinfra will wait for a person before it changes anything.
+        shows_operations: pyinfra prints all that it knows of its operations.
         overrides: values for all hosts, from ``--data`` and ``--ssh-…``.
     """
 
@@ -38,6 +39,7 @@ class Call:
     exclude: tuple[str, ...] = ()
     group_data: tuple[str, ...] = ()
     asks: bool = False
+    shows_operations: bool = False
     overrides: Mapping[str, Any] | None = None
 
     @property
@@ -74,6 +76,7 @@ def parse(argv: Sequence[str]) -> Call:
         limit=tuple(given["limit"]),
         exclude=tuple(given["exclude"]),
         group_data=tuple(given["group_data"]),
+        shows_operations=given["debug_operations"],
         overrides=_set_override_data(given["data"], **{key: given[key] for key in ssh}),
     )
     # Facts and ad-hoc commands run without a question.

@@ -91,13 +91,17 @@ def _lab_secrets_elsewhere(host: Host, refs: Iterable[SecretRef]) -> list[Proble
     return [Problem(path=f"{host.name}: {ref}", text=text) for ref in made_up]
 
 
-def answer_sudo(hosts: Sequence[Host]) -> None:
+def answer_sudo(hosts: Sequence[Host], call: Call) -> None:
     """Give pyinfra the password of sudo where group data refers to one.
 
     It goes into pyinfra's configuration: host data would show it in `debug-inventory`.
 
     Args:
         hosts: that are selected.
+        call: what pyinfra was asked to do.
+
+    Raises:
+        UsageError: the hosts have different passwords, or pyinfra would print the one.
     """
     found = (sudo.reference(host.data.dict()) for host in hosts)
     refs = {ref for ref in found if ref is not None}
@@ -106,6 +110,11 @@ def answer_sudo(hosts: Sequence[Host]) -> None:
         raise UsageError(
             f"the selected hosts have different passwords for sudo ({names}), and pyinfra takes "
             "one for a run: select hosts with one password by --limit"
+        )
+    if refs and call.shows_operations:
+        raise UsageError(
+            "--debug-operations would print the password of sudo that sudo_password names: "
+            "leave it out; --dry shows what would change"
         )
     if refs:
         from pyinfra.context import config
