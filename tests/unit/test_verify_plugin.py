@@ -264,6 +264,23 @@ def test_the_password_of_sudo_is_read_by_sudo_alone(
     assert not any("sesame" in call for call in ssh_calls(project.path))
 
 
+def test_a_failed_test_shows_no_password_of_the_data(project: pytest.Pytester) -> None:
+    project.path.joinpath("inventories/prod.py").write_text(
+        'apps = [("web-1", {"_sudo_password": "open sesame", "port": 81})]\n'
+    )
+    project.makepyfile(
+        test_uv="""
+        def test_it(host, data):
+            assert data["_sudo_password"]
+            assert data["port"] == 80
+        """
+    )
+    done = run(project, "-vv", "-l", "--inventory", "inventories/prod.py")
+    done.assert_outcomes(failed=1)
+    done.stdout.fnmatch_lines(["*<data: _sudo_password, port>*"])
+    done.stdout.no_fnmatch_line("*sesame*")
+
+
 def test_a_lost_connection_names_the_host(project: pytest.Pytester) -> None:
     project.makepyfile(test_uv="def test_it(host):\n    host.run('echo gone >&2; exit 255')\n")
     done = run(project, "--inventory", "inventories/prod.py", "--limit", "web-1")

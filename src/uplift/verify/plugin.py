@@ -108,10 +108,17 @@ def inventory_host(host: Host, pytestconfig: pytest.Config) -> InventoryHost:
     return pytestconfig.stash[_session_key].host(host.backend.hostname)
 
 
+class _Data(dict[str, Any]):
+    """Data of a host, which may hold passwords: pytest shows the fixtures of a failed test."""
+
+    def __repr__(self) -> str:
+        return f"<data: {', '.join(self)}>"
+
+
 @pytest.fixture(scope="module")
 def data(inventory_host: InventoryHost) -> dict[str, Any]:
     """Return the host's data, merged by pyinfra and not yet validated."""
-    return dict(inventory_host.data)
+    return _Data(inventory_host.data)
 
 
 @pytest.fixture(scope="module")
