@@ -125,7 +125,7 @@ def test_an_empty_value_is_refused(stored: Uplift) -> None:
 
 
 def test_a_value_in_the_place_of_the_name_is_not_shown(uplift: Uplift) -> None:
-    for action in ("set", "get"):
+    for action in ("set", "get", "rm"):
         done = uplift(action, "P@ssw0rd!")
         assert done.code == 64
         assert "P@ssw0rd" not in done.out + done.err

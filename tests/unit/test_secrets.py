@@ -193,6 +193,22 @@ def test_a_program_that_is_not_there_is_said_to_be_missing(project: Path) -> Non
         resolve("a")
 
 
+def test_a_program_that_may_not_be_started_is_said_to_be_so(project: Path) -> None:
+    (project / "pass").write_text("no program")
+    (project / "uplift.toml").write_text('[secrets]\ncommand = ["./pass", "{name}"]\n')
+    with pytest.raises(SecretsError, match="pass a` cannot be started: Permission denied"):
+        resolve("a")
+
+
+def test_a_command_that_prints_what_is_no_text_is_refused_and_not_quoted(project: Path) -> None:
+    (project / "value").write_bytes(b"planted-canary\xff")
+    read = "pathlib.Path('value').read_bytes()"
+    command(project, f"import pathlib, sys; sys.stdout.buffer.write({read})")
+    with pytest.raises(SecretsError, match="printed no UTF-8 text for secret 'a'") as caught:
+        resolve("a")
+    assert "planted-canary" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [

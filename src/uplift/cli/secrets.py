@@ -116,6 +116,7 @@ def edit() -> None:
 @click.argument("name")
 def rm(name: str) -> None:
     """Remove a secret from secrets.age."""
+    check_name(name)
     store = _store()
     with locked(store.folder, "secrets"):
         removed = store.remove(name)

@@ -126,6 +126,10 @@ class Command:
             done = self._run(argv, settings.timeout)
         except FileNotFoundError:
             return Absent(place, f"{argv[0]} is not installed")
+        except OSError as error:
+            raise SecretsError(f"{place} cannot be started: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise SecretsError(f"{place} printed no UTF-8 text for secret {name!r}") from None
         except subprocess.TimeoutExpired:
             limit = f"{settings.timeout:g} s"
             raise SecretsError(f"{place} gave no answer within {limit} (secret {name!r})") from None
