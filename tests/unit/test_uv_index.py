@@ -202,6 +202,17 @@ def test_a_record_that_cannot_be_read_is_never_forgotten_silently(
     assert file.read_text() == text
 
 
+def test_what_is_known_of_wheels_can_be_taken_out_of_the_record(tmp_path: Path) -> None:
+    file = tmp_path / "uv.json"
+    record = Record(file)
+    record.trust("1.2.3", "x86_64", "ab" * 32)
+    data = json.loads(file.read_text())
+    del data["wheels"]
+    file.write_text(json.dumps(data))
+    assert record.release("ab" * 32) is None
+    assert record.trusted("1.2.3", "x86_64") == "ab" * 32
+
+
 def test_two_runs_that_see_different_hashes_at_once_do_not_both_win(tmp_path: Path) -> None:
     record = Record(tmp_path / "uv.json")
     record.trust("1.2.3", "x86_64", "ab" * 32)

@@ -74,7 +74,7 @@ class Record:
         try:
             data = json.loads(text)
             complete = data["format"] == FORMAT and isinstance(data["trusted"], Mapping)
-            complete = complete and isinstance(data["wheels"], Mapping)
+            complete = complete and isinstance(data.setdefault("wheels", {}), Mapping)
         except (ValueError, TypeError, KeyError):
             complete = False
         if not complete:
@@ -88,7 +88,7 @@ class Record:
 
     @contextmanager
     def _changing(self) -> Iterator[dict[str, Any]]:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self.path.with_suffix(".json.lock").open("a") as lock:
             # Held for a read and a write of a small file only.
             fcntl.flock(lock, fcntl.LOCK_EX)

@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from uplift.spec.errors import UpliftError
 
@@ -119,11 +119,6 @@ def file_sha256(path: Path) -> str:
     """Return the sha256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def file_name(url: str) -> str:
-    """Return the name of the file at an address."""
-    return unquote(urlsplit(url).path.rsplit("/", 1)[-1])
 
 
 def _cache() -> Path:
