@@ -149,7 +149,10 @@ def _pytest(command: Sequence[str], complaints: Path) -> int:
             return child.wait()
         except KeyboardInterrupt:
             # It got the same signal: let it close its connections.
-            child.wait(CLEAN_UP_LIMIT)
+            try:
+                child.wait(CLEAN_UP_LIMIT)
+            except subprocess.TimeoutExpired:
+                child.kill()
             raise
 
 
