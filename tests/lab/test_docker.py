@@ -189,7 +189,7 @@ def test_registries_and_mirrors_are_taken_over_without_a_restart(ready: Box) -> 
     [
         f"sed -i /live-restore/d {FILE}",
         f"rm {FILE}",
-        f"chmod 600 {FILE}; chown 1000:1000 {FILE}",
+        f"chmod 666 {FILE}; chown 1000:1000 {FILE}",
         "systemctl stop docker.socket docker",
         "systemctl disable docker",
         f'sed -i "s/10m/99m/" {FILE} && systemctl kill -s HUP docker',

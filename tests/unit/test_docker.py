@@ -263,8 +263,15 @@ def test_a_symbolic_link_in_the_place_of_daemon_json_is_an_error():
 def test_a_wrong_mode_is_put_right_without_touching_the_daemon():
     state = running(text())
     assert state.config
-    made = plan(WANTED, {}, replace(state, config=replace(state.config, mode="600")))
+    made = plan(WANTED, {}, replace(state, config=replace(state.config, mode="664")))
     assert (made.mode, made.config, made.daemon) == (True, None, "leave")
+
+
+def test_a_file_that_is_closed_to_others_stays_closed():
+    state = running(text())
+    assert state.config
+    closed = replace(state, config=replace(state.config, mode="600"))
+    assert plan(WANTED, {}, closed).empty
 
 
 @pytest.mark.parametrize(

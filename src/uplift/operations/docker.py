@@ -10,6 +10,7 @@ from pyinfra.context import host
 
 from uplift import trust
 from uplift.facts.docker import Docker as Engine
+from uplift.facts.script import read_quietly
 from uplift.operations import job, script
 from uplift.spec.docker import Docker
 from uplift.spec.docker_daemon import Refused
@@ -38,7 +39,8 @@ def installed(settings: Docker) -> Generator[StringCommand, None, None]:
 
         docker.installed(name="Docker Engine", settings=Docker(live_restore=True))
     """
-    state = host.get_fact(Engine)
+    # daemon.json may hold a proxy's password.
+    state = read_quietly(host, Engine)
     if state is None:
         return
     try:

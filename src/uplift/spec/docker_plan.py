@@ -10,7 +10,7 @@ from typing import Any
 
 from uplift.spec.docker import Docker
 from uplift.spec.docker_daemon import DAEMON_JSON, Refused, Step, decide
-from uplift.spec.docker_state import DockerState
+from uplift.spec.docker_state import ConfigFile, DockerState
 from uplift.spec.jsonmerge import JsonError, Path, load, remove_keys, set_keys
 
 PACKAGES = {
@@ -93,7 +93,7 @@ def plan(settings: Docker, authorities: Mapping[str, str], state: DockerState) -
     why += [f"CA of {registry}" for registry in (*certs, *drop)]
     if state.engine and not state.enabled:
         why.append("start at boot")
-    mode = state.config is not None and (state.config.mode, state.config.owner) != ("644", "0:0")
+    mode = state.config is not None and not _has_right_mode(state.config)
     if mode:
         why.append(f"mode and owner of {DAEMON_JSON}")
     if new != text:
@@ -111,6 +111,11 @@ def plan(settings: Docker, authorities: Mapping[str, str], state: DockerState) -
         why=(*why, *reasons),
         record=_record(state, keys, owned) if why else None,
     )
+
+
+def _has_right_mode(file: ConfigFile) -> bool:
+    """Tell whether nobody but root may change a file; whether others may read it is its owner's."""
+    return file.owner == "0:0" and not int(file.mode, 8) & ~0o644
 
 
 def _check_host(state: DockerState) -> None:

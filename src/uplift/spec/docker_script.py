@@ -39,10 +39,10 @@ install() {
   apt install --no-install-recommends --no-remove "$@"
 }
 
-# Write a file whole: $1 path; its contents by stdin.
+# Write a file whole: $1 path, $2 mode; its contents by stdin.
 put() {
   new=$(mktemp "$1.XXXXXX")
-  cat >"$new"; chmod 0644 "$new"; chown 0:0 "$new"; sync "$new"; mv -f "$new" "$1"
+  cat >"$new"; chmod "${2:-0644}" "$new"; chown 0:0 "$new"; sync "$new"; mv -f "$new" "$1"
 }
 trust() {
   say "CA of $1"
@@ -56,13 +56,19 @@ distrust() {
 }
 sum() { [ ! -e "$file" ] || sha256sum <"$file" | cut -d ' ' -f 1; }
 
+# The mode of the file: it may hold a proxy's password, so one that is closed to others stays so.
+mode() {
+  have=$(stat -c %a "$file" 2>/dev/null) || have=644
+  printf '0%o' "$((0$have & 0644))"
+}
+
 # $1 contents, $2 hash of the file that the change was made for
 configure() {
   mkdir -p -m 755 /etc/docker
   [ "$(sum)" = "$2" ] || fail "$file was changed in the meantime: run again"
   new=$(mktemp /etc/docker/daemon.json.XXXXXX)
   trap 'rm -f "$new"' EXIT
-  printf %s "$1" | base64 -d >"$new"; chmod 0644 "$new"; chown 0:0 "$new"; sync "$new"
+  printf %s "$1" | base64 -d >"$new"; chmod "$(mode)" "$new"; chown 0:0 "$new"; sync "$new"
   if dockerd --help | grep -q -e '--validate'; then
     dockerd --validate --config-file "$new" >"$before.log" 2>&1 || {
       cat "$before.log"; fail "dockerd refuses this configuration; $file was left as it is"; }
@@ -71,7 +77,7 @@ configure() {
   mv -f "$new" "$file"; trap - EXIT
   say "$file written"
 }
-right_mode() { chmod 0644 "$file"; chown 0:0 "$file"; }
+right_mode() { chmod "$(mode)" "$file"; chown 0:0 "$file"; }
 
 ask() { timeout 20 docker -H unix:///var/run/docker.sock "$@" 2>/dev/null; }
 # Try a question for half a minute: $1 the answer that is awaited.
@@ -89,7 +95,7 @@ back() {
   troubles
   [ -n "@config@" ] || return 0
   if [ "$1" = restart ] && [ -n "@fallback@" ]; then
-    printf %s "@fallback@" | base64 -d | put "$file"
+    printf %s "@fallback@" | base64 -d | put "$file" "$(mode)"
   elif [ -e "$before" ]; then mv -f "$before" "$file"
   else rm -f "$file"; fi
 }
@@ -130,8 +136,8 @@ restart() {
 remember() {
   # A few words for the next run; the daemon has read exactly this.
   printf '%s %s %s\n' "$(systemctl show docker.service -p InvocationID --value)" \
-    "$(base64 -w 0 "$file")" "$1" | put @loaded@
-  [ -z "$2" ] || printf %s "$2" | base64 -d | put @record@
+    "$(base64 -w 0 "$file")" "$1" | put @loaded@ 0600
+  [ -z "$2" ] || printf %s "$2" | base64 -d | put @record@ 0600
   rm -f "$before" "$before.log"
 }
 """
