@@ -87,7 +87,7 @@ def test_the_version_that_made_it_is_pinned(made: Path) -> None:
 def test_each_command_of_its_readme_exists(made: Path) -> None:
     lines = (made / "README.md").read_text().splitlines()
     commands = [line.split("#")[0].split() for line in lines if line.startswith("    uplift ")]
-    assert [words[1] for words in commands] == ["doctor", "secrets", "verify"]
+    assert [words[1] for words in commands] == ["secrets", "doctor", "secrets", "verify"]
     for words in commands:
         assert run([words[1], "--help"]) == Exit.DONE
     for word in (word for words in commands for word in words if word.endswith(".py")):

@@ -30,5 +30,5 @@ def init(directory: Path, json_: bool) -> None:
         f"\nNext:\n  cd {escape(shlex.quote(str(directory)))}\n"
         "  change inventories/prod.py and group_data/, they are commented\n"
         "  uplift doctor inventories/prod.py\n"
-        "The five commands are in README.md there."
+        "All commands are in README.md there."
     )
