@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import socket
 import subprocess
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -106,21 +105,6 @@ def test_what_people_changed_by_hand_is_repaired_once_and_their_own_lines_stay(
     assert "another uv" not in after.stdout
     assert modes == ["600", "600"]
     assert again == {host["name"]: set() for host in hosts}
-
-
-@pytest.fixture
-def silent_port() -> Iterator[int]:
-    """A port that accepts connections and then says nothing."""
-    with socket.create_server(("127.0.0.1", 0), backlog=16) as server:
-        yield server.getsockname()[1]
-
-
-@pytest.fixture
-def closed_port() -> Iterator[int]:
-    """A port where nobody listens, held so that nobody else gets it."""
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        yield held.getsockname()[1]
 
 
 def test_a_stopped_and_a_silent_host_are_named_and_the_third_is_done(
