@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -134,8 +133,6 @@ def _check(request: Request) -> None:
                 f"there are no tests in {path} (seen from {Path.cwd()}): "
                 "change to the project's folder, or name them with --tests"
             )
-    if request.workers and importlib.util.find_spec("xdist") is None:
-        raise UsageError("-n needs pytest-xdist, which is not installed")
 
 
 def _pytest(command: Sequence[str], complaints: Path) -> int:
