@@ -41,12 +41,15 @@ class HiddenInput:
         return "<hidden input>"
 
 
-def read_quietly(host: Host, fact: type[FactBase[T]], **arguments: Any) -> T | None:
+def read_quietly(
+    host: Host, fact: type[FactBase[T]], stdin: HiddenInput | None = None, **arguments: Any
+) -> T | None:
     """Return a fact whose output must not be shown: pyinfra prints it at ``-vvv`` and on failure.
 
     Args:
         host: where to read.
         fact: what to read.
+        stdin: what the fact's command reads.
         arguments: of the fact's command.
 
     Returns:
@@ -55,6 +58,8 @@ def read_quietly(host: Host, fact: type[FactBase[T]], **arguments: Any) -> T | N
     wanted = dict(host.current_op_global_arguments or {})
     given, _ = pop_global_arguments(host.state, host, wanted)
     connection = {key: value for key, value in given.items() if key in CONNECTOR_ARGUMENT_KEYS}
+    if stdin is not None:
+        connection["_stdin"] = stdin
     try:
         good, output = host.run_shell_command(
             fact().command(**arguments),

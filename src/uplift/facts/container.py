@@ -1,0 +1,122 @@
+"""Read the containers of a host that matter, with all that they are compared by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from pyinfra.api.command import QuoteString, StringCommand
+from pyinfra.api.exceptions import FactProcessError
+from pyinfra.api.facts import FactBase
+
+from uplift.facts import job
+from uplift.spec.container.image import Reference
+from uplift.spec.container.models import OURS, SECRETS, Container
+from uplift.spec.container.state import STATE, State, parse
+
+# By standard input the salt; arguments for each container: NAME REFERENCE TAG-OR-@ REGISTRY.
+# The daemon itself asks registries: it has their certificates, mirrors and insecure ones.
+# What it needs to log in comes from root's config.json, and goes to curl by its standard input.
+_SCRIPT = r"""
+export LC_ALL=C PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin" HOME=/root
+umask 077
+read -r salt; exec </dev/null
+socket=/var/run/docker.sock
+dk() { timeout 60 docker -H "unix://$socket" "$@" 2>/dev/null; }
+pack() { base64 -w 0; }
+@settled@
+echo "busy $busy"
+if [ -S "$socket" ] && limits=$(dk info --format '{{.MemoryLimit}} {{.CPUCfsQuota}} {{.PidsLimit}}')
+then echo "docker yes"; echo "limits $limits"
+else echo "docker no"; echo end; exit 0; fi
+
+login() {
+  [ -r /root/.docker/config.json ] || return 0
+  pattern=$(printf %s "$1" | sed 's/[.[\*^$/]/\\&/g')
+  pair=$(tr -d '\n\t' </root/.docker/config.json |
+    sed -n "s/.*\"$pattern\" *: *{[^}]*\"auth\" *: *\"\([^\"]*\)\".*/\1/p" | base64 -d 2>/dev/null)
+  [ -n "$pair" ] || return 0
+  pair=$(printf %s "$pair" | sed 's/[\\"]/\\&/g')
+  printf '{"username":"%s","password":"%s","serveraddress":"%s"}' \
+    "${pair%%:*}" "${pair#*:}" "$1" | pack | tr '+/' '-_'
+}
+# $1 reference, $2 its registry
+ask() {
+  auth=$(login "$2")
+  printf '%s\n' "unix-socket = \"$socket\"" "url = \"http://docker/distribution/$1/json\"" \
+    silent globoff 'max-time = 30' 'write-out = "\n%{http_code}"' \
+    ${auth:+"header = \"X-Registry-Auth: $auth\""} | curl --config - 2>/dev/null
+}
+# $1 reference, $2 tag or @ for a digest, $3 registry
+resolve() {
+  id=$(dk image inspect --format '{{.Id}}' "$1") || id=-
+  code=skipped; body=-
+  if [ "$2" != @ ] && { [ "$id" = - ] ||
+      [ "$(dk image inspect --format '{{len .RepoDigests}}' "$1")" != 0 ]; }; then
+    answer=$(ask "$1" "$3") || :
+    code=${answer##*
+}
+    body=$(printf %s "${answer%
+*}" | pack)
+  fi
+  echo "resolve $1 $id ${code:-000} ${body:--}"
+}
+state() {
+  [ ! -s "@state@/$1/journal" ] || echo "journal $1 $(tail -n 1 "@state@/$1/journal")"
+  for file in "@secrets@/$1"/* "@secrets@/$1"/.[!.]*; do
+    [ -f "$file" ] && [ ! -L "$file" ] || continue
+    echo "secret $1 $(stat -c '%a %u:%g' "$file")" \
+      "$({ printf %s "$salt"; cat "$file"; } | sha256sum | cut -c 1-64)" \
+      "$(printf %s "${file##*/}" | pack)"
+  done
+}
+names=
+volumes=$(dk volume ls -q)
+while [ "$#" -ge 4 ]; do
+  names="$names $1 $1--previous $1--next"
+  state "$1"
+  resolve "$2" "$3" "$4"
+  shift 4
+done
+names="$names $(dk ps -aq --no-trunc --filter label=@label@managed)"
+echo "containers $(dk inspect --type container $names | pack)"
+ids=$(dk inspect --type container --format '{{.Image}}' $names | sort -u)
+[ -z "$ids" ] || echo "images $(dk image inspect $ids | pack)"
+[ -z "$volumes" ] || echo "volumes $(dk volume inspect $volumes | pack)"
+echo end
+"""
+
+
+class Containers(FactBase[State | None]):
+    """
+    Return the named containers and all that this tool made, as :class:`State`.
+
+    Read it with ``read_quietly``: what ``docker inspect`` says may hold secrets. Its standard
+    input is the random text with which the hashes of secret files begin.
+    None means that the host could not be read.
+    """
+
+    @staticmethod
+    def default() -> None:
+        """Return None: pyinfra has failed the host by then."""
+
+    def command(self, containers: Sequence[Container]) -> StringCommand:
+        """Return the one script that reads everything.
+
+        + containers: which ones
+        """
+        text = _SCRIPT.replace("@settled@", job.settled("container"))
+        for word, value in {"state": STATE, "secrets": SECRETS, "label": OURS}.items():
+            text = text.replace(f"@{word}@", value)
+        words: list[str] = []
+        for it in containers:
+            reference = Reference.parse(it.image)
+            tag = "@" if reference.digest else reference.tag
+            words += [it.name, it.image, tag, reference.registry]
+        return StringCommand("sh", "-c", QuoteString(text), "uplift", *map(QuoteString, words))
+
+    def process(self, output: Iterable[str]) -> State:
+        """Turn the script's lines into a state."""
+        try:
+            return parse(output)
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            raise FactProcessError(f"containers: {error}") from error

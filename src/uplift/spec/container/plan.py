@@ -1,0 +1,172 @@
+"""What is done about a container."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from uplift.spec.container.diff import Change, Values, changes
+from uplift.spec.container.models import OURS, Container
+from uplift.spec.container.state import State
+from uplift.spec.secret import SecretRef
+
+STEPS = (
+    "pull",
+    "create",
+    "stop",
+    "rename",
+    "copy",
+    "secrets",
+    "start",
+    "healthy",
+    "finish",
+)
+"""The steps of a replacement, in their order: what the journal on the host holds."""
+
+Action = Literal["nothing", "settle", "mend", "create", "replace"]
+
+
+class Refused(Exception):
+    """Say why a container is left as it is, and what to do."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is done about a container; the first step is always to settle an interrupted one.
+
+    Args:
+        action: mend changes it in place (name, limits, started); the others speak for themselves.
+        why: what differs, for people.
+        warnings: what cannot be had on this host.
+        found: name that the container has now, or None.
+        fields: what ``docker update`` shall change.
+        start: it does not run.
+    """
+
+    action: Action
+    why: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    found: str | None = None
+    fields: tuple[str, ...] = ()
+    start: bool = False
+
+
+def plan(it: Container, state: State, values: Values, key: bytes) -> Plan:
+    """Compare a container with the settings and say what to do.
+
+    Args:
+        it: what is wanted.
+        state: of the host.
+        values: of the secrets.
+        key: of the fingerprints that show secrets.
+
+    Raises:
+        Refused: it cannot be brought there without harm.
+    """
+    _check(it, state, values)
+    journal = state.journals.get(it.name)
+    name = _present(it, state)
+    found = state.containers[name] if name else None
+    warnings = _warnings(it, state)
+    settle = (f"a replacement was interrupted at {journal!r}",) if journal else ()
+    if found is None or name is None:
+        return Plan("create", (*settle, "created"), warnings)
+    differs = changes(it, found, state, values, key)
+    if any(not change.in_place for change in differs):
+        _check_old(it, found, state)
+        return Plan("replace", (*settle, *_words(differs)), warnings, name)
+    return _mend(it, name, found, differs, settle, warnings)
+
+
+def _mend(
+    it: Container,
+    name: str,
+    found: Mapping[str, Any],
+    differs: list[Change],
+    settle: tuple[str, ...],
+    warnings: tuple[str, ...],
+) -> Plan:
+    why = [*settle, *_words(differs)]
+    status = found["State"].get("Status", "running")
+    # What an interrupted replacement stopped, settling it starts again.
+    start = status not in ("running", "restarting") and not settle
+    if name not in (it.name, it.previous):
+        why.append(f"renamed {name} -> {it.name}")
+    if start:
+        why.append(f"started (was {status})")
+    fields = tuple(change.field for change in differs)
+    if len(why) > len(settle):
+        return Plan("mend", tuple(why), warnings, name, fields, start)
+    return Plan("settle" if settle else "nothing", tuple(why), warnings, name)
+
+
+def _words(differs: list[Change]) -> tuple[str, ...]:
+    return tuple(change.words for change in differs)
+
+
+def _present(it: Container, state: State) -> str | None:
+    """Return the name of the container that the settings mean."""
+    if is_undone(state.journals.get(it.name)) and it.previous in state.containers:
+        return it.previous
+    if it.name in state.containers:
+        return it.name
+    spare = {it.previous, f"{it.name}--next"}
+    for name, found in state.containers.items():
+        labels = found["Config"].get("Labels") or {}
+        if labels.get(f"{OURS}container") == it.name and name not in spare:
+            return name
+    return None
+
+
+def is_undone(journal: str | None) -> bool:
+    """Tell whether settling a journal gives back the container of before."""
+    if not journal:
+        return False
+    step, _, moment = journal.partition(" ")
+    done = STEPS.index("healthy") if step in STEPS else 0
+    return not (step in STEPS and (STEPS.index(step), moment == "after") >= (done, True))
+
+
+def _check(it: Container, state: State, values: Values) -> None:
+    if not state.docker:
+        msg = "there is no Docker Engine that answers on this host: deploys/docker.py installs one"
+        raise Refused(msg)
+    if state.busy:
+        msg = f"a change is still running as {state.busy}: run again when it has ended"
+        raise Refused(msg)
+    resolved = state.resolved[it.image]
+    if resolved.how == "failed":
+        msg = f"image {it.image}: {resolved.trouble}; nothing was touched"
+        raise Refused(msg)
+    for key, value in it.environment.items():
+        if isinstance(value, SecretRef) and "\n" in values[value].reveal():
+            msg = f"environment: the secret for {key} has several lines: use secrets, a file"
+            raise Refused(msg)
+    if it.previous in state.containers and it.name not in state.journals:
+        msg = f"{it.previous} is in the way, and no replacement of ours left it: docker rm it"
+        raise Refused(msg)
+
+
+def _check_old(it: Container, found: Mapping[str, Any], state: State) -> None:
+    """Refuse to stop what could not come back."""
+    if found["HostConfig"].get("AutoRemove"):
+        msg = (
+            "the container was started with --rm: stopped, it would be gone, and could not come "
+            "back if the new one fails; remove it yourself"
+        )
+        raise Refused(msg)
+    for mount in it.mounts:
+        volume = state.volumes.get(mount.volume or "")
+        if it.stateful and volume and (volume.get("Driver") != "local" or volume.get("Options")):
+            msg = (
+                f"volume {mount.volume} is not a plain local one and cannot be copied here: set "
+                f"stateful to False and see to its backup yourself"
+            )
+            raise Refused(msg)
+
+
+def _warnings(it: Container, state: State) -> tuple[str, ...]:
+    given = {"memory": it.memory, "cpus": it.cpus, "pids_limit": it.pids_limit}
+    missing = [name for name, value in given.items() if value and name not in state.limits]
+    return tuple(f"{name}: this host's kernel cannot limit it" for name in missing)

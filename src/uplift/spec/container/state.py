@@ -1,0 +1,157 @@
+"""What a host says about its containers, as the fact's script prints it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from uplift.spec.container.image import Image, Reference, Resolved
+
+STATE = "/var/lib/uplift/containers"
+"""Journal, records and lock of each container, in a folder of its name."""
+
+
+@dataclass(frozen=True)
+class SecretFile:
+    """A secret file of a container.
+
+    Args:
+        rights: mode and ``uid:gid``.
+        hash: sha256 of the fact's salt and the file's bytes.
+    """
+
+    rights: str
+    hash: str
+
+
+@dataclass(frozen=True)
+class State:
+    """The containers of a host that matter; without Docker everything is empty.
+
+    Args:
+        docker: the Engine answers.
+        busy: unit of a job that still changes containers.
+        limits: which limits the kernel can set: ``memory``, ``cpus``, ``pids_limit``.
+        containers: as ``docker inspect`` shows them, by name.
+        images: of these containers, by id.
+        resolved: what the wanted references stand for.
+        volumes: as ``docker volume inspect`` shows them, by name.
+        secrets: files by container and name.
+        salt: what the secrets' hashes begin with; whoever gave it to the fact fills it in.
+        journals: last step of a replacement that did not end, by container.
+    """
+
+    docker: bool
+    busy: str = ""
+    limits: frozenset[str] = frozenset()
+    containers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    images: Mapping[str, Image] = field(default_factory=dict)
+    resolved: Mapping[str, Resolved] = field(default_factory=dict)
+    volumes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    secrets: Mapping[str, Mapping[str, SecretFile]] = field(default_factory=dict)
+    salt: str = ""
+    journals: Mapping[str, str] = field(default_factory=dict)
+
+    def seen(self, name: str) -> str:
+        """Return what tells one state of a container from another, without its secrets."""
+        found = self.containers.get(name, {})
+        words = [found.get("Id"), found.get("State", {}).get("StartedAt"), self.journals.get(name)]
+        return repr(words)
+
+
+def parse(lines: Iterable[str]) -> State:
+    """Read the lines of the fact's script: words parted by blanks.
+
+    Args:
+        lines: what the script printed.
+
+    Raises:
+        ValueError: the lines are not the script's.
+    """
+    found: dict[str, list[list[str]]] = {}
+    for line in lines:
+        word, *values = line.split()
+        found.setdefault(word, []).append(values)
+    if "end" not in found:
+        msg = "the script that reads containers did not reach its end"
+        raise ValueError(msg)
+    images = {image.id: image for image in map(_image, _objects(found, "images"))}
+    return State(
+        docker=found["docker"][0] == ["yes"],
+        busy=" ".join(found.get("busy", [[]])[0]),
+        limits=_limits(found),
+        containers={one["Name"].removeprefix("/"): one for one in _objects(found, "containers")},
+        images=images,
+        resolved={one.reference: one for one in map(_resolved, found.get("resolve", ()))},
+        volumes={one["Name"]: one for one in _objects(found, "volumes")},
+        secrets=_secrets(found),
+        journals={values[0]: " ".join(values[1:]) for values in found.get("journal", ())},
+    )
+
+
+def _objects(found: Mapping[str, list[list[str]]], word: str) -> list[dict[str, Any]]:
+    return [one for values in found.get(word, ()) for one in json.loads(_text(values) or "[]")]
+
+
+def _text(values: list[str]) -> str:
+    return base64.b64decode(values[-1], validate=True).decode() if values else ""
+
+
+def _limits(found: Mapping[str, list[list[str]]]) -> frozenset[str]:
+    names = ("memory", "cpus", "pids_limit")
+    values = found.get("limits", [[]])[0]
+    return frozenset(name for name, value in zip(names, values, strict=False) if value == "true")
+
+
+def _image(value: Mapping[str, Any]) -> Image:
+    digests = {text.rpartition("@")[2] for text in value.get("RepoDigests") or ()}
+    return Image(value["Id"], frozenset(digests), value.get("Config") or {})
+
+
+def _resolved(values: list[str]) -> Resolved:
+    """Read one line: reference, local id, HTTP status, answer (the last three may be ``-``)."""
+    text, local, status, answer = values
+    local = local.removeprefix("-")
+    if digest := Reference.parse(text).digest:
+        return Resolved(text, "digest", digest, local)
+    if status == "skipped":
+        return Resolved(text, "local", local=local, trouble="it came from no registry")
+    said = _answer(answer)
+    digest = str(said.get("Descriptor", {}).get("digest", ""))
+    if status == "200" and digest:
+        return Resolved(text, "registry", digest, local)
+    trouble = _trouble(status, str(said.get("message", "")))
+    denied = trouble.startswith("credentials")
+    return Resolved(text, "local" if local and not denied else "failed", "", local, trouble)
+
+
+def _answer(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(base64.b64decode(text)) if text != "-" else {}
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _trouble(status: str, message: str) -> str:
+    """Say what kind of trouble it is, in the daemon's own words."""
+    low = message.lower()
+    if any(word in low for word in ("unauthorized", "no basic auth", "denied", "incorrect user")):
+        kind = "credentials: the registry refuses them"
+    elif any(word in low for word in ("manifest unknown", "not found", "name unknown")):
+        kind = "the registry has no such image"
+    else:
+        kind = "the registry does not answer"
+    detail = message or f"status {status}"
+    return f"{kind}: {' '.join(detail.split())[:200]}"
+
+
+def _secrets(found: Mapping[str, list[list[str]]]) -> dict[str, dict[str, SecretFile]]:
+    files: dict[str, dict[str, SecretFile]] = {}
+    for container, mode, owner, sha256, name in found.get("secret", ()):
+        file = base64.b64decode(name).decode(errors="replace")
+        files.setdefault(container, {})[file] = SecretFile(f"{mode} {owner}", sha256)
+    return files
