@@ -146,8 +146,10 @@ def pyinfra(lab: dict[str, Any], environment: dict[str, str]) -> Run:
     """Run pyinfra's command line from the project folder, on the lab of these tests."""
     words = [str(SCRIPTS / "pyinfra")]
 
-    def call(*args: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        return run([*words, *args], check=check, env=environment)
+    def call(
+        *args: str, check: bool = True, limit: int = RUN_LIMIT
+    ) -> subprocess.CompletedProcess[str]:
+        return run([*words, *args], check=check, limit=limit, env=environment)
 
     return call
 
