@@ -1,0 +1,124 @@
+"""Shell functions that wait until a container is good, and show what it said with masks."""
+
+from __future__ import annotations
+
+import shlex
+
+from uplift.spec.container.health import Health
+
+PROBE = r"""
+# The container's own address: a port need not be published to be asked.
+address() {
+  found=$(dk inspect --format '{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}' "$1")
+  set -- $found
+  echo "${1:-127.0.0.1}"
+}
+probe_none() { :; }
+probe_image() {
+  [ "$(dk inspect --format '{{if .State.Health}}{{.State.Health.Status}}{{end}}' "$1")" = healthy ]
+}
+probe_http() {
+  code=$(curl -sk --globoff -o /dev/null --noproxy '*' --max-time "$probe_limit" \
+    -w '%{http_code}' "$http_scheme://$(address "$1"):$http_port$http_path") || :
+  case " $http_status " in *" $code "*) ;; *) said="answers $code"; return 1 ;; esac
+}
+# curl opens a connection and sends nothing; it says when it was open, or 0.
+probe_tcp() {
+  opened=$(curl -s --noproxy '*' -o /dev/null --max-time 1 -w '%{time_connect}' \
+    "telnet://$(address "$1"):$tcp_port" </dev/null) || :
+  case $opened in *[1-9]*) ;; *) said="port $tcp_port is closed"; return 1 ;; esac
+}
+now() { date +%s; }
+
+# $1 id: return when it was healthy for as long as demanded; else say why in $reason.
+wait_good() {
+  begin=$(now); fails=0; since=; best=; said=; reason=
+  started=$(dk inspect --format '{{.State.StartedAt}}' "$1") || return 1
+  while :; do
+    state=$(dk inspect --format '{{.State.Status}} {{.State.StartedAt}} {{.State.ExitCode}}' "$1")
+    case $state in
+      "running $started "*) ;;
+      *) reason="it ended with exit code ${state##* } after $(($(now) - begin)) s"; return 1 ;;
+    esac
+    if "probe_$check" "$1" >"$dir/probe" 2>&1; then
+      fails=0
+      [ -n "$since" ] || { since=$(now); good_at=$(date +%s%N); }
+      best=$(($(now) - since))
+      [ "$best" -lt "$stable" ] || return 0
+    else
+      since=
+      if [ -n "$best" ] || [ $(($(now) - begin)) -ge "$start_period" ]; then
+        fails=$((fails + 1))
+      fi
+      [ "$fails" -lt "$retries" ] || break
+    fi
+    [ $(($(now) - begin)) -lt "$health_limit" ] || break
+    sleep "$interval"
+  done
+  reason="its check ($check) fails ${said:-$(tail -n 1 "$dir/probe" | masked)}"
+  [ -z "$best" ] || reason="it was healthy for $best s and then not: $reason"
+  return 1
+}
+
+# Secrets are told apart as text: no pattern, no quoting.
+masked() {
+  awk 'FILENAME == ARGV[1] { if (length($0) > 3) secret[++count] = $0; next }
+    { rest = $0
+      for (i = 1; i <= count; i++) {
+        line = ""
+        while (at = index(rest, secret[i])) {
+          line = line substr(rest, 1, at - 1) "********"
+          rest = substr(rest, at + length(secret[i]))
+        }
+        rest = line rest
+      }
+      print rest }' "$dir/mask" -
+}
+last_words() {
+  { echo; cat "$dir/secrets.mask"; cat "$secrets--previous"/* 2>/dev/null; } >"$dir/mask"
+  dk logs --tail 50 "$1" 2>&1 | masked | sed 's/^/  | /'
+}
+"""
+
+
+def settings(health: Health) -> dict[str, str]:
+    """Return the shell variables that the functions read.
+
+    Args:
+        health: the check.
+    """
+    http = health.http
+    return {
+        "check": _kind(health),
+        "interval": str(health.interval),
+        "probe_limit": str(health.timeout),
+        "retries": str(health.retries),
+        "start_period": str(health.start_period),
+        "stable": str(health.stable),
+        "health_limit": str(health.limit),
+        "tcp_port": str(health.tcp or ""),
+        "http_port": str(http.port if http else ""),
+        "http_path": http.path if http else "",
+        "http_scheme": http.scheme if http else "",
+        "http_status": " ".join(map(str, http.status)) if http else "",
+    }
+
+
+def command(health: Health) -> str:
+    """Return the function that runs the check inside the container.
+
+    Args:
+        health: the check.
+    """
+    words = shlex.join(health.command or ("true",))
+    return f'probe_command() {{ ( limit=$probe_limit; dk exec "$1" {words} ); }}\n'
+
+
+def _kind(health: Health) -> str:
+    if health.command:
+        return "command"
+    if health.http:
+        return "http"
+    if health.tcp:
+        return "tcp"
+    return "image" if health.image else "none"

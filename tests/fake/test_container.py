@@ -1,0 +1,191 @@
+"""The operation container.converged, on hosts that answer from a recording."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from container_double import IMAGE, OLD, inspect
+from pyinfra.api.command import StringCommand
+from pyinfra.api.config import Config
+from pyinfra.api.connect import connect_all
+from pyinfra.api.inventory import Inventory
+from pyinfra.api.operation import add_op
+from pyinfra.api.operations import run_ops
+from pyinfra.api.state import State
+from pyinfra.context import ctx_config, ctx_host, ctx_state
+
+from uplift.operations import container
+from uplift.operations.container_script import MARK
+from uplift.secrets import forget
+from uplift.spec.container import Container
+from uplift.spec.container.state import parse
+
+WORD = "needle-in-the-script"
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A project folder of its own: fingerprints are made with its key."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("UPLIFT_SECRET_REDIS_PASSWORD", WORD)
+    forget()
+    yield
+    forget()
+    for context in (ctx_state, ctx_host, ctx_config):
+        context.reset()
+
+
+def settings(**fields: Any) -> Container:
+    return Container.parse({"name": "redis", "image": "redis:8", **fields}, path="redis")
+
+
+def coded(value: Any) -> str:
+    return base64.b64encode(json.dumps(value).encode()).decode()
+
+
+def answer(*found: dict[str, Any], more: tuple[str, ...] = ()) -> str:
+    image = {"Id": IMAGE.id, "RepoDigests": [f"redis@{OLD}"], "Config": IMAGE.config}
+    registry = {"Descriptor": {"digest": OLD}}
+    return "\n".join(
+        [
+            "busy ",
+            "docker yes",
+            "limits true true true",
+            *more,
+            f"resolve redis:8 {IMAGE.id} 200 {coded(registry)}",
+            f"containers {coded(found)}",
+            f"images {coded([image])}",
+            "end",
+        ]
+    )
+
+
+def prepared(said: str) -> State:
+    # The fact's script waits for jobs of this name: a word that only it has.
+    responses = {"uplift-container-*": said, "io.uplift.managed": said}
+    data = {"fake_delay": 0, "fake_delay_jitter": 0, "fake_responses": responses}
+    state = State(Inventory((["@fake/box"], data)), Config())
+    connect_all(state)
+    return state
+
+
+def apply(it: Container, said: str) -> tuple[Any, list[str]]:
+    """Run the operation once on a host whose fact says this."""
+    state = prepared(said)
+    (meta,) = add_op(state, container.converged, name="Containers", containers=[it]).values()
+    run_ops(state)
+    return meta, state.inventory.get_host("@fake/box").connector.executed_commands
+
+
+def commands_for(it: Container, said: str) -> list[StringCommand]:
+    """The commands that the operation yields, unmasked."""
+    state = prepared(said)
+    host = state.inventory.get_host("@fake/box")
+    with ctx_state.use(state), ctx_host.use(host):
+        return list(container.converged._inner(containers=[it]))
+
+
+def script_of(command: StringCommand) -> str:
+    return "".join(command.connector_arguments["_stdin"].readlines())
+
+
+def test_containers_as_wanted_cost_one_remote_command_a_time_and_change_nothing() -> None:
+    it = settings()
+    meta, commands = apply(it, answer(inspect(it)))
+    assert not meta.did_change()
+    # Once while preparing, once while running.
+    assert len(commands) == 2
+
+
+def test_a_change_is_one_job() -> None:
+    meta, commands = apply(settings(memory="2g", init=True), answer(inspect(settings())))
+    assert meta.did_change()
+    assert [command for command in commands if "systemd-run" in command] == commands[-1:]
+    assert "uplift container-" in commands[-1]
+
+
+SECRETS: dict[str, Any] = {
+    "secrets": {"password": {"secret": "redis/password"}},
+    "environment": {"PASSWORD": {"secret": "redis/password"}},
+    "expose_in_environment": True,
+    "secret_owner": 999,
+}
+
+
+def test_a_secret_is_in_no_command_and_in_no_line_of_docker_create() -> None:
+    it = settings(**SECRETS)
+    (command,) = commands_for(it, answer())
+    assert WORD not in command.get_raw_value()
+    assert WORD not in repr(command.connector_arguments)
+    text = script_of(command)
+    (make,) = [line for line in text.splitlines() if line.startswith("make()")]
+    value = base64.b64encode(WORD.encode()).decode()
+    assert value not in make
+    assert "PASSWORD" not in make
+    # The positive control: it is in the script, which travels by standard input.
+    assert value in text
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"labels": {"quote": 'it\'s "$HOME" `id`; #'}, "command": ["sh", "-c", "echo 'x'\n"]},
+        {**SECRETS, "networks": [{"name": "back"}, {"name": "front", "aliases": ["x"]}]},
+        {"health": {"command": ["redis-cli", "-a", "it's", "ping"]}},
+        {"health": {"http": {"port": 80, "path": "/$(id)?a='b'"}}},
+    ],
+)
+def test_the_script_is_shell_whatever_the_settings_hold(fields: dict[str, Any]) -> None:
+    (command,) = commands_for(settings(**fields), answer())
+    done = subprocess.run(
+        ["sh", "-n"], input=script_of(command), text=True, capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert MARK in script_of(command)
+
+
+def test_a_refusal_names_the_container_and_nothing_is_run() -> None:
+    said = answer().replace("docker yes", "docker no")
+    (command,) = commands_for(settings(), said)
+    assert "uplift: redis: there is no Docker Engine" in command.get_raw_value()
+    assert "_stdin" not in command.connector_arguments
+
+
+def test_a_missing_secret_is_named_before_the_host_is_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("UPLIFT_SECRET_REDIS_PASSWORD")
+    (command,) = commands_for(settings(**SECRETS), answer())
+    assert "redis/password" in command.get_raw_value()
+
+
+def test_the_same_repair_of_another_container_is_another_job() -> None:
+    it, ids = settings(init=True), []
+    for id in ("a" * 64, "b" * 64):
+        found = {**inspect(settings()), "Id": id}
+        found["Config"]["Hostname"] = id[:12]
+        (command,) = commands_for(it, answer(found))
+        ids.append(shlex.split(command.get_raw_value())[4])
+    assert ids[0] != ids[1]
+
+
+def test_an_orphan_is_named_and_left() -> None:
+    orphan = inspect(settings())
+    orphan["Name"], orphan["Id"] = "/redis-old", "e" * 64
+    orphan["Config"]["Labels"] |= {
+        "io.uplift.managed": "true",
+        "io.uplift.subject": "redis",
+        "io.uplift.container": "redis-old",
+    }
+    it = settings()
+    said = answer(inspect(it), orphan)
+    assert commands_for(it, said) == []
+    assert container.orphans([it], parse(said.splitlines())) == ["redis-old"]
