@@ -101,11 +101,48 @@ def test_sudo_that_wants_a_password_is_an_exit_code_and_never_a_question(tmp_pat
     assert (result.rc, result.stderr) == (1, "sudo: a password is required")
 
 
-def test_a_sudo_password_is_handed_to_sudo_as_pyinfra_does(tmp_path: Path) -> None:
+def sudo_that_reads(folder: Path, needs: bool = True) -> str:
+    """Put a sudo into a folder that takes a line for the password if it needs one; see ``seen``."""
+    # One line, byte by byte, as the real one: the rest is the command's.
+    read = f'IFS= read -r line; printf %s "$line" > {folder}/seen'
+    become = 'while [ "$1" != sh ]; do shift; done; exec "$@"'
+    return sudo_that(folder, f'echo "$*" > {folder}/argv\n{read if needs else ":"}\n{become}')
+
+
+@pytest.mark.parametrize("more", [{}, {"_shell_executable": None}, {"_env": {"A": "b"}}])
+def test_a_sudo_password_is_read_by_sudo_and_stands_in_no_command_line(
+    tmp_path: Path, more: dict[str, object]
+) -> None:
     word = secrets.token_hex(8)
-    path = sudo_that(tmp_path / "bin", 'echo "asked: $($SUDO_ASKPASS)"')
+    path = sudo_that_reads(tmp_path / "bin")
+    data = {"_sudo": True, "_sudo_password": word, **more}
+    with ssh_server(tmp_path / "s", path=path) as server, Fleet([host(server, **data)]) as fleet:
+        box = fleet.connections["box"]
+        result = box.run('cat; echo "$1" >&2; exit 7', "it's", stdin="from\nhere")
+        assert (result.rc, result.stdout, result.stderr) == (7, "from\nhere\n", "it's")
+        assert (tmp_path / "bin/seen").read_text() == word
+        assert server.commands != []
+        assert all(word not in command for command in server.commands)
+    assert word not in (tmp_path / "bin/argv").read_text()
+
+
+def test_a_sudo_that_needs_no_password_leaves_it_to_nobody(tmp_path: Path) -> None:
+    path = sudo_that_reads(tmp_path / "bin", needs=False)
+    word = secrets.token_hex(8)
     with connected(tmp_path / "s", path, _sudo=True, _sudo_password=word) as box:
-        assert box.run("true").stdout == f"asked: {word}\n"
+        assert box.run("cat", stdin="mine").stdout == "mine\n"
+        assert box.run("cat; set").stdout.count(word) == 0
+        # Without sudo nobody is there to take the password: it is not sent.
+        assert box.run("cat", sudo=False).stdout == ""
+
+
+def test_sudo_with_a_password_becomes_the_user_that_the_inventory_says(tmp_path: Path) -> None:
+    path = sudo_that_reads(tmp_path / "bin")
+    who = {"_sudo_user": "app", "_use_sudo_login": True, "_preserve_sudo_env": True}
+    with connected(tmp_path / "s", path, _sudo=True, _sudo_password="x", **who) as box:
+        assert box.run("true").rc == 0
+    argv = (tmp_path / "bin/argv").read_text()
+    assert argv.startswith("-H -k -S -p  -i -E -u app sh -c ")
 
 
 def test_a_step_that_takes_too_long_is_cut_and_names_its_host(tmp_path: Path) -> None:

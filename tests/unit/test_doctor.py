@@ -132,6 +132,25 @@ def test_each_way_in_which_sudo_fails_has_its_remedy(
     assert report.exit_code is Exit.FAILED
 
 
+@pytest.mark.parametrize(("settings", "status"), [("", "failed"), ("_temp_dir = '/srv'", "ok")])
+def test_a_folder_without_programs_is_told_where_pyinfra_hands_over_a_password(
+    real: Path, tmp_path: Path, server: SshDouble, settings: str, status: str
+) -> None:
+    mounts = "for last; do :; done; case $last in /tmp) echo rw,noexec,nosuid;; *) echo rw;; esac"
+    program(tmp_path, "findmnt", mounts)
+    assert on_host(examine())["sudo"].status is Status.OK
+    text = (real / "inventories/prod.py").read_text()
+    word = secrets.token_hex(8)
+    with_password = f"'_sudo': True, '_sudo_password': {word!r}"
+    (real / "inventories/prod.py").write_text(text.replace("'_sudo': True", with_password))
+    (real / "group_data/all.py").write_text(f"{settings}\n")
+    found = on_host(examine())["sudo"]
+    assert found.status == status, found
+    assert ("noexec" in str(found.remedy)) == (status == "failed")
+    assert server.commands != []
+    assert all(word not in command for command in server.commands)
+
+
 def test_a_user_who_is_not_root_without_sudo_in_the_inventory_is_told_the_setting(
     project: Path, server: SshDouble, tmp_path: Path
 ) -> None:

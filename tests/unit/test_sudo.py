@@ -27,6 +27,14 @@ def test_pyinfras_own_value_comes_first(password: str) -> None:
     assert sudo.password(data) == own
 
 
+def test_what_a_terminal_repeats_of_the_input_is_no_output() -> None:
+    word = random.token_hex(12)
+    lines = [*sudo.answer(word), "it works", f"half of a line {word}"]
+    assert word in lines
+    assert sudo.unechoed(word, lines) == ["it works", "half of a line ********"]
+    assert sudo.unechoed("", ["it works", ""]) == ["it works", ""]
+
+
 def test_without_sudo_no_secret_is_asked_for() -> None:
     assert sudo.password({"sudo_password": secret("prod/nobody-has-it")}) == ""
 

@@ -264,6 +264,22 @@ def test_the_password_of_sudo_is_read_by_sudo_alone(
     assert not any("sesame" in call for call in ssh_calls(project.path))
 
 
+def test_a_password_that_sudo_refuses_is_told_with_the_remedy(project: pytest.Pytester) -> None:
+    sudo = project.path / "bin" / "sudo"
+    sudo.write_text(
+        "#!/bin/sh\n(echo 'Sorry, try again.'; echo 'sudo: no password was provided'\n"
+        "echo 'sudo: 2 incorrect password attempts') >&2; exit 1\n"
+    )
+    sudo.chmod(0o755)
+    project.path.joinpath("inventories/prod.py").write_text(
+        'apps = [("web-1", {"_sudo": True, "_sudo_password": "open sesame"})]\n'
+    )
+    project.makepyfile(test_uv="def test_it(host): pass")
+    done = run(project, "--inventory", "inventories/prod.py")
+    done.stdout.fnmatch_lines(["*web-1 could not be reached: sudo refused the password. *"])
+    done.stdout.fnmatch_lines(["*sudo_password names in group data*"])
+
+
 def test_a_failed_test_shows_no_password_of_the_data(project: pytest.Pytester) -> None:
     project.path.joinpath("inventories/prod.py").write_text(
         'apps = [("web-1", {"_sudo_password": "open sesame", "port": 81})]\n'

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from uplift.doctor.probe import Seen
 from uplift.doctor.report import Finding, failed, ok, skipped, warning
+from uplift.secrets import sudo as answer
 
 SYSTEMS = {("debian", "12"), ("debian", "13")}
 MACHINES = ("x86_64", "aarch64")
@@ -34,6 +35,13 @@ def of_host(seen: Seen, *, has_sudo: bool, manages_docker: bool) -> list[Finding
 def sudo(seen: Seen, has_sudo: bool) -> Finding:
     """Return whether commands run as root."""
     user, uid = seen.values.get("user", "?"), seen.values.get("uid")
+    if uid == "0" and "noexec" in seen.values:
+        return failed(
+            "sudo",
+            f"pyinfra's helper that hands over the password cannot run in {seen.values['noexec']}",
+            "That folder allows no programs (noexec). Set _temp_dir to another, or allow sudo "
+            "without a password.",
+        )
     if uid == "0":
         return ok("sudo", "root" if user == "root" else f"{user} becomes root")
     if uid is not None and not has_sudo:
@@ -178,9 +186,9 @@ _SUDO = (
         "  echo '{user} ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/{user} && visudo -c",
     ),
     (
-        "incorrect password",
+        answer.REFUSED,
         "sudo refused the password of the inventory",
-        "Correct the secret that sudo_password names in group data (or _sudo_password).",
+        answer.REMEDY,
     ),
     (
         "not in the sudoers file",
@@ -198,10 +206,5 @@ _SUDO = (
         "sudo: not found",
         "there is no sudo",
         "Install it (apt-get install sudo), or log in as root (ssh_user) without _sudo.",
-    ),
-    (
-        "pyinfra-sudo-askpass",
-        "sudo cannot run pyinfra's helper that hands over the password",
-        "Its folder for temporary files allows no programs (noexec): set _temp_dir to another.",
     ),
 )

@@ -20,6 +20,10 @@ echo "uplift.kernel=$(uname -s)"
 echo "uplift.machine=$(uname -m)"
 ( [ -r /etc/os-release ] && . /etc/os-release
   printf 'uplift.%s\n' "id=${ID:-}" "version=${VERSION_ID:-}" "pretty=${PRETTY_NAME:-}" )
+folder=${1:+${TMPDIR:-$1}}
+case $folder,$(findmnt -n -o OPTIONS -T "$folder" 2>/dev/null), in
+    ?*,noexec,*) echo "uplift.noexec=$folder" ;;
+esac
 """
 
 # As the user who does the work: root by sudo, as the inventory says.
@@ -78,6 +82,8 @@ def look(connection: Connection) -> Seen:
         "sh",
         "-c",
         QuoteString(_AS_USER),
+        "uplift",
+        QuoteString(connection.helper_folder),
         ";",
         connection.as_configured(inner),
         '; echo "uplift.ended=$(date +%s.%N)"',

@@ -22,9 +22,10 @@ from pyinfra.api.inventory import Inventory
 from pyinfra.api.state import State
 from pyinfra.connectors.ssh import SSHConnector
 from pyinfra.connectors.sshuserclient import client as pyinfra_client
-from pyinfra.connectors.util import CommandOutput, make_unix_command_for_host
+from pyinfra.connectors.util import CommandOutput
 
 from uplift.facts.script import HiddenInput
+from uplift.remote import become
 from uplift.remote.destination import Destination
 from uplift.remote.inventory import InventoryHost
 from uplift.remote.unreachable import Reason, StepTimeout, Unreachable, from_pyinfra
@@ -79,9 +80,8 @@ class Connection:
     def __init__(self, host: InventoryHost, *, connect_limit: float = CONNECT_LIMIT) -> None:
         self.name = host.name
         self._lock = threading.Lock()
-        config = Config(
-            CONNECT_TIMEOUT=math.ceil(connect_limit), SUDO_PASSWORD=sudo.password(host.data) or None
-        )
+        self._password = sudo.password(host.data)
+        config = Config(CONNECT_TIMEOUT=math.ceil(connect_limit))
         try:
             # A state of its own, so that wrong data of one host stops no other.
             inventory = Inventory(([(host.name, dict(host.data))], {}))
@@ -106,6 +106,15 @@ class Connection:
     def has_sudo(self) -> bool:
         """Return whether the inventory says to become another user."""
         return any(self._arguments[key] for key in ("_sudo", "_su_user", "_doas", "_dzdo"))
+
+    @property
+    def helper_folder(self) -> str:
+        """Return where pyinfra, in its own runs, puts a program that hands over sudo's password.
+
+        Empty when sudo gets none; TMPDIR of the host comes before it.
+        """
+        own = self._arguments.get("_temp_dir") or self._host.get_temp_dir_config()
+        return str(own) if self._password else ""
 
     @property
     def checks_host_key(self) -> bool:
@@ -133,14 +142,13 @@ class Connection:
             raise Unreachable(self.name, Reason.OTHER, str(error) or repr(error)) from None
 
     def as_configured(self, command: StringCommand) -> StringCommand:
-        """Return a command wrapped in the sudo, su, shell and environment of the inventory.
+        """Return a program with its arguments in the sudo, su, shell and environment it needs.
 
         Raises:
-            Unreachable: sudo needs a password, and the helper that gives it could not be written.
+            Unreachable: su needs a password, and the helper that gives it could not be written.
         """
-        wrapping = {key: value for key, value in self._arguments.items() if key not in _CONTROL}
         with self._faults(STEP_LIMIT):
-            return make_unix_command_for_host(self._state, self._host, command, **wrapping)
+            return become.wrapped(self._state, self._host, command, self._arguments, self._password)
 
     def run(
         self,
@@ -167,17 +175,19 @@ class Connection:
         command = StringCommand("sh", "-c", QuoteString(script), "uplift", *quoted)
         with self._lock, self._faults(time_limit):
             wrapped = self.as_configured(command) if sudo else command
-            return self._execute(wrapped, stdin, time_limit)
+            return self._execute(wrapped, self._stdin(stdin, sudo), time_limit)
 
     def execute(self, command: StringCommand, *, time_limit: float = STEP_LIMIT) -> Result:
-        """Run a command as the SSH user, shell syntax and :meth:`as_configured` parts included.
+        """Run a command as the SSH user, shell syntax and one :meth:`as_configured` part included.
+
+        Nothing else in it may read standard input, which may hold sudo's password.
 
         Raises:
             StepTimeout: the time limit passed; the connection is closed.
             Unreachable: the connection was lost, or the login gives no shell.
         """
         with self._lock, self._faults(time_limit):
-            return self._execute(command, None, time_limit)
+            return self._execute(command, self._stdin(None, True), time_limit)
 
     def close(self) -> None:
         """Log out; a connection that is broken already is no error."""
@@ -186,7 +196,15 @@ class Connection:
                 self._host.disconnect()
         self._cut()
 
-    def _execute(self, command: StringCommand, stdin: str | None, limit: float) -> Result:
+    def _stdin(self, content: str | None, with_sudo: bool) -> HiddenInput | None:
+        """Return what to write: sudo's password goes first, never into argv."""
+        lines = sudo.answer(self._password) if with_sudo else []
+        lines += [] if content is None else [content]
+        if lines and self._arguments["_get_pty"]:
+            lines.append(_END)
+        return HiddenInput(lines) if lines else None
+
+    def _execute(self, command: StringCommand, stdin: HiddenInput | None, limit: float) -> Result:
         # pyinfra gives no exit code, and asks for a password when sudo wants one and the
         # command fails: so the command always succeeds and prints its exit code last.
         mark = f"uplift-exit-{secrets.token_hex(6)}"
@@ -194,7 +212,7 @@ class Connection:
         sent = time.time()
         _, output = self._host.run_shell_command(
             marked,
-            _stdin=HiddenInput(stdin) if stdin is not None else None,
+            _stdin=stdin,
             _get_pty=self._arguments["_get_pty"],
             _shell_executable=self._arguments["_shell_executable"],
             _timeout=None if self.in_thread else math.ceil(limit),
@@ -203,6 +221,8 @@ class Connection:
 
     def _result(self, output: CommandOutput, mark: str, sent: float, received: float) -> Result:
         lines = [line.rstrip("\r") for line in output.stdout_lines]
+        if self._arguments["_get_pty"]:
+            lines = sudo.unechoed(self._password, lines)
         if not lines or not lines[-1].startswith(mark):
             raise self._broken(next((ln for ln in output.output_lines if ln.strip()), "nothing"))
         rc = int(lines[-1].split()[1])
@@ -280,5 +300,5 @@ class Connection:
             client.close()
 
 
-# How a command is run, not what is run: pyinfra's connectors take these apart as well.
-_CONTROL = ("_success_exit_codes", "_timeout", "_get_pty", "_stdin")
+# A terminal ends its input by this letter at the start of a line, not when the sender is done.
+_END = "\x04"

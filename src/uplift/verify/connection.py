@@ -23,10 +23,6 @@ AT_ONCE = 16
 # A socket's path may have 107 characters, and ssh adds 17 while it makes one.
 LONGEST_FOLDER = 80
 
-# Where sudo needs no password after all, it must not reach the command either.
-_BEGIN = "uplift-begin"
-_SKIP = f'while IFS= read -r line && [ "$line" != {_BEGIN} ]; do :; done; unset line; '
-
 
 @dataclass(frozen=True)
 class Connection:
@@ -58,20 +54,15 @@ class Connection:
         Args:
             content: for the command.
         """
-        return f"{self.password}\n{_BEGIN}\n".encode() + content if self.password else content
+        first = "".join(f"{line}\n" for line in sudo.answer(self.password))
+        return first.encode() + content
 
     def _elevated(self, command: str) -> str:
         if not self.host.data.get("_sudo"):
             return command
         user = self.host.data.get("_sudo_user")
-        ask = ["-n"]
-        if self.password:
-            # -k: a sudo that remembers the password would leave it to the command.
-            ask = ["-k", "-S", "-p", ""]
-            command = f"{_SKIP}{command}"
-        return shlex.join(
-            ["sudo", "-H", *ask, *(["-u", str(user)] if user else []), "sh", "-c", command]
-        )
+        become = ["sudo", "-H", *sudo.flags(self.password), *(["-u", str(user)] if user else [])]
+        return shlex.join([*become, "sh", "-c", sudo.before(self.password) + command])
 
 
 @dataclass
@@ -167,6 +158,8 @@ def _login(one: Connection) -> str:
 def _reason(errors: str, code: int) -> str:
     if code == 0:
         return ""
+    if sudo.REFUSED in errors:
+        return f"sudo refused the password. {sudo.REMEDY}"
     lines = [line.strip() for line in errors.splitlines() if line.strip(" @\r")]
     return " ".join(lines[-4:]) or f"ssh ended with exit code {code}"
 
