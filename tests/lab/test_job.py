@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import signal
 import subprocess
 import time
@@ -58,6 +59,13 @@ def wait_for(host: dict[str, Any], ssh: Run, command: str) -> None:
     pytest.fail(f"never true: {command}")
 
 
+def found_in_jobs(host: dict[str, Any], ssh: Run, word: str) -> str:
+    """Name the files of jobs that hold a word."""
+    done = ssh(host["name"], f"sudo grep -rlw {word} /var/lib/uplift/jobs", False)
+    assert done.returncode in (0, 1), done.stderr
+    return done.stdout
+
+
 def test_a_job_returns_its_log_and_exit_code(host: dict[str, Any]) -> None:
     script = "echo one; echo two >&2; exit 7\n"
     assert finish(start(host, "test-plain", script)) == (
@@ -99,12 +107,16 @@ def test_two_callers_at_once_share_one_job(host: dict[str, Any]) -> None:
 def test_a_killed_job_is_said_to_have_ended_without_a_result(
     host: dict[str, Any], ssh: Run
 ) -> None:
-    process = start(host, "test-killed", SLOW)
+    word = secrets.token_hex(16)
+    process = start(host, "test-killed", f"# {word}\n{SLOW}")
     wait_for(host, ssh, "test -e /run/uplift-test-begun")
     ssh(host["name"], "sudo systemctl kill -s KILL uplift-test-killed")
     code, out, last = finish(process)
     assert (code, out) == (job.DIED, "begin\n")
     assert "test-killed ended without a result" in last
+    # It may hold secrets, and nothing of the job is left that could remove it.
+    assert found_in_jobs(host, ssh, word) == ""
+    assert "test-killed/log" in found_in_jobs(host, ssh, "begin")
     assert finish(start(host, "test-killed", "echo again\n"))[:2] == (0, "again\n")
 
 
@@ -114,18 +126,57 @@ def test_a_job_is_stopped_at_its_time_limit(host: dict[str, Any]) -> None:
     assert "the job was stopped: time limit" in out
 
 
-def test_a_jobs_script_is_in_no_process_list_and_gone_at_its_end(
+def test_a_jobs_script_is_in_no_process_list_and_in_no_file_while_it_runs(
     host: dict[str, Any], ssh: Run
 ) -> None:
-    word = "needle-in-the-script"
+    word = secrets.token_hex(16)
     process = start(host, "test-hidden", f"# {word}\n{SLOW}")
     wait_for(host, ssh, "test -e /run/uplift-test-begun")
     seen = ssh(host["name"], "ps axww -o args").stdout
     # The positive control: the job's own processes are in that list.
     assert "uplift-test-hidden" in seen
     assert word not in seen
-    mode = ssh(host["name"], "sudo stat -c %a /var/lib/uplift/jobs/test-hidden/script").stdout
-    assert mode.strip() == "600"
-    finish(process)
-    left = ssh(host["name"], f"sudo grep -r {word} /var/lib/uplift/jobs", False)
-    assert left.stdout == ""
+    assert found_in_jobs(host, ssh, word) == ""
+    assert finish(process)[:2] == (3, "begin\nend\n")
+    assert found_in_jobs(host, ssh, word) == ""
+
+
+def test_half_a_script_is_not_run(host: dict[str, Any], ssh: Run) -> None:
+    half = "echo run >>/run/uplift-test-begun\n"
+    whole = f"{half}cat /run/uplift-test-begun\n"
+    process = subprocess.Popen(
+        [*ssh_words(host), f"sudo {job.start('test-half', whole).get_raw_value()}"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    out, err = process.communicate(half, timeout=90)
+    assert (process.returncode, out, err) == (74, "", "uplift: half a script came\n")
+    assert ssh(host["name"], "sudo test -e /var/lib/uplift/jobs/test-half", False).returncode == 1
+    assert finish(start(host, "test-half", whole))[:2] == (0, "run\n")
+
+
+def test_what_a_job_starts_does_not_inherit_its_script(host: dict[str, Any]) -> None:
+    code, out, _ = finish(start(host, "test-files", "ls -l /proc/self/fd\n"))
+    assert code == 0
+    assert "test-files/log" in out
+    assert "script" not in out
+    assert "(deleted)" not in out
+
+
+def test_a_long_script_is_run_to_its_end(host: dict[str, Any]) -> None:
+    count = 20_000
+    script = "x=0\n" + "x=$((x + 1))  # a line\n" * count + "echo $x; cat\n"
+    assert finish(start(host, "test-long", script))[:2] == (0, f"{count}\n")
+
+
+def test_a_script_that_a_crash_of_the_host_left_is_removed_by_the_next_job(
+    host: dict[str, Any], ssh: Run
+) -> None:
+    word, folder = secrets.token_hex(16), "/var/lib/uplift/jobs/test-left"
+    ssh(host["name"], f"sudo sh -c 'mkdir -p {folder}; echo {word} >{folder}/script'")
+    ssh(host["name"], f"sudo touch -d '2 hours ago' {folder}/script")
+    assert f"{folder}/script" in found_in_jobs(host, ssh, word)
+    finish(start(host, "test-next", "echo next\n"))
+    assert found_in_jobs(host, ssh, word) == ""

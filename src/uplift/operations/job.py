@@ -22,18 +22,25 @@ NO_SYSTEMD = 69
 
 _ID = re.compile(r"[a-z][a-z0-9]*-[a-z0-9][a-z0-9.-]*")
 
-# Runs inside the unit. The script is a child in the background, so that a TERM is seen at once;
-# the result appears by rename, so that it is there whole or not at all.
+# Runs inside the unit. The script is read from a file that is removed before it runs: after a
+# KILL nobody would do it. It is a child in the background, so that a TERM is seen at once; the
+# result appears by rename, so that it is there whole or not at all.
 _INSIDE = r"""
-dir=$1; exec >"$dir/log" 2>&1 </dev/null
+dir=$1; exec >"$dir/log" 2>&1 </dev/null 3<"$dir/script"
+rm "$dir/script"
 export LC_ALL=C HOME=/root
 trap 'echo "uplift: the job was stopped: time limit, or by hand"; exit 143' TERM
-trap 'rc=$?; rm -f "$dir/script"; echo "$rc" >"$dir/rc.new"; sync "$dir/rc.new"
-  mv "$dir/rc.new" "$dir/rc"' EXIT
-sh "$dir/script" & wait "$!"
+trap 'echo "$?" >"$dir/rc.new"; sync "$dir/rc.new"; mv "$dir/rc.new" "$dir/rc"' EXIT
+sh /dev/fd/3 & exec 3<&-
+wait "$!"
 """
 
-# $1 id, $2 time limit in seconds, $3 the text above; the script comes by stdin.
+# Put before the script: what it starts must not inherit the open file, perhaps as another user.
+# The shell itself reads on from a file descriptor of its own.
+_FIRST = "exec 3<&-; "
+
+# $1 id, $2 time limit in seconds, $3 the text inside, $4 the one before the script, $5 the size of
+# both together; the script comes by stdin.
 _START = r"""
 set -eu
 umask 077
@@ -44,15 +51,21 @@ exec 9>"$base/.lock"; flock -w 60 9 || { echo "uplift: $base/.lock is held" >&2;
 runs() { systemctl is-active --quiet "$unit"; }
 if ! runs; then
   find "$base" -mindepth 1 -maxdepth 1 -type d -mtime +7 -exec rm -rf {} +
+  # Of a job that a crash of the host kept from starting.
+  find "$base" -mindepth 2 -maxdepth 2 -name script -mmin +60 -delete
   # A result that was fetched, or that is old, answers no new question.
   if [ -e "$dir/fetched" ] || [ -n "$(find "$dir/log" -mmin +60 2>/dev/null)" ]; then
     rm -rf "$dir"
   fi
   if [ ! -e "$dir/log" ]; then
-    rm -rf "$dir"; mkdir "$dir"; cat >"$dir/script"
+    rm -rf "$dir"; mkdir "$dir"; trap 'rm -rf "$dir"' EXIT
+    { printf %s "$4"; cat; } >"$dir/script"
+    # A connection that is cut looks like the script's end.
+    [ "$(wc -c <"$dir/script")" -ge "$5" ] || { echo "uplift: half a script came" >&2; exit 74; }
     systemd-run --quiet --collect --unit="$unit" --description="uplift job $1" \
       --property=Type=exec --property=KillMode=mixed --property=TimeoutStopSec=10 \
       --property=RuntimeMaxSec="$2" sh -c "$3" "$unit" "$dir" </dev/null 9>&-
+    trap - EXIT
   fi
 fi
 cat >/dev/null
@@ -92,7 +105,7 @@ def start(id: str, script: str, *, limit: int = 900) -> StringCommand:
     """Return a command that runs a script as a job and waits for its result.
 
     The script is POSIX sh, runs as root with LC_ALL=C and without input, and travels by stdin
-    into a 0600 file that goes with the end of the job: it may hold secrets. Its output is
+    into a 0600 file that is removed before the script runs: it may hold secrets. Its output is
     printed when it has ended, and a last line; its exit code is the command's. Killed: 70.
 
     Args:
@@ -103,4 +116,6 @@ def start(id: str, script: str, *, limit: int = 900) -> StringCommand:
     if not _ID.fullmatch(id):
         msg = f"a job's id is subject-word in small letters and digits; found {id!r}"
         raise ValueError(msg)
-    return scripts.run(_START, id, str(limit), _INSIDE, stdin=script, timeout=limit + 120)
+    size = len(f"{_FIRST}{script}".encode())
+    words = (id, str(limit), _INSIDE, _FIRST, str(size))
+    return scripts.run(_START, *words, stdin=script, timeout=limit + 120)
