@@ -206,6 +206,16 @@ def test_drift_is_repaired_by_one_run(ready: Box, drift: str) -> None:
     assert ready.info(".LiveRestoreEnabled") == "true"
 
 
+def test_a_file_that_is_closed_to_others_stays_closed(ready: Box) -> None:
+    ready.sh(f"chmod 600 {FILE}; touch /etc/docker/.daemon.json.uplift-0123456789")
+    assert ready.apply() is False
+    assert ready.apply({"log_opts": {"max_size": "4m"}}) is True
+    assert ready.sh(f"stat -c %a:%u:%g {FILE}") == "600:0:0"
+    # Whatever a killed change left is gone, and nothing of this one stays.
+    assert "uplift" not in ready.sh("ls -A /etc/docker")
+    ready.sh(f"chmod 644 {FILE}")
+
+
 def test_foreign_keys_keep_their_bytes(ready: Box) -> None:
     foreign = '"max-concurrent-uploads" : 4,'
     ready.sh(f"sed -i '1s/{{/{{ {foreign}/; s/10m/99m/' {FILE}")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+import secrets
+import signal
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -127,9 +130,10 @@ def test_bad_values_are_refused_with_the_key_and_what_is_allowed(block, words):
 
 @pytest.mark.parametrize("key", ["registry_mirrors", "insecure_registries"])
 def test_a_password_in_an_address_is_refused_and_not_shown(key):
+    password = secrets.token_hex(8)
     with pytest.raises(SettingsError) as caught:
-        Docker.parse({key: ["https://me:hunter2@m.example"]}, path="docker")
-    assert "hunter2" not in str(caught.value)
+        Docker.parse({key: [f"https://me:{password}@m.example"]}, path="docker")
+    assert password not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -509,6 +513,78 @@ def test_the_script_is_one_that_dash_can_read():
     script = render(full_plan(), running("{}"), live_restore=True)
     subprocess.run(["dash", "-n"], input=script, text=True, check=True)
     assert "@" not in script.replace('"$@"', "")
+
+
+def steps(tmp_path: Path, *calls: str) -> subprocess.CompletedProcess[str]:
+    """Run steps of the script below a folder that stands in for the host's own."""
+    script = render(Plan(), running("{}"), live_restore=True).partition("\nremember ")[0]
+    for folder in ("/etc/docker", "/var/lib/uplift"):
+        script = script.replace(folder, f"{tmp_path}{folder}")
+    text = "\n".join([script, "chown() { :; }", *calls])
+    return subprocess.run(["dash"], input=text, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def etc(tmp_path: Path) -> Path:
+    made = tmp_path / "etc/docker"
+    (made / "certs.d/r.example:5000").mkdir(parents=True)
+    (tmp_path / "var/lib/uplift").mkdir(parents=True)
+    return made
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "etc/docker/daemon.json",
+        "etc/docker/certs.d/r.example:5000/ca.crt",
+        "var/lib/uplift/docker.json",
+    ],
+)
+def test_a_file_that_a_killed_change_left_half_written_goes_at_the_next_start(
+    etc: Path, tmp_path: Path, place: str
+):
+    file = tmp_path / place
+    file.write_text("old\n")
+    foreign = [f"{file.name}.backup", f".{file.name}.ABCDEF", f"{file.name}.uplift-0123456789"]
+    for name in foreign:
+        (file.parent / name).write_text("theirs\n")
+    killed = steps(tmp_path, "sync() { kill -s KILL $$; }", f"put '{file}' <<E", "new", "E")
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert len(names(tmp_path)) == 5
+    done = steps(tmp_path, "say again")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "uplift: again\n", "")
+    assert names(tmp_path) == sorted([file.name, *foreign])
+    assert file.read_text() == "old\n"
+
+
+def test_a_configuration_that_is_refused_leaves_no_file(etc: Path, tmp_path: Path):
+    content = base64.b64encode(b"{}").decode()
+    dockerd = 'dockerd() { [ "$1" != --help ] || { echo --validate; return; }; echo no; return 1; }'
+    done = steps(tmp_path, dockerd, f"configure {content} ''")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "no\nuplift: dockerd refuses this configuration" in done.stdout
+    assert names(etc) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(None, 0o644), (0o600, 0o600), (0o640, 0o640), (0o666, 0o644), (0o755, 0o644)],
+)
+def test_the_file_is_never_opened_wider_than_it_was(
+    etc: Path, tmp_path: Path, before: int | None, after: int
+):
+    file, content, seen = etc / "daemon.json", base64.b64encode(b"{}\n").decode(), "''"
+    if before is not None:
+        file.write_text("")
+        file.chmod(before)
+        seen = '"$(sum)"'
+    done = steps(tmp_path, "dockerd() { :; }", f"configure {content} {seen}")
+    assert done.returncode == 0, done.stderr
+    assert (file.read_text(), file.stat().st_mode & 0o7777) == ("{}\n", after)
 
 
 def test_the_script_restarts_after_the_file_and_remembers_last():

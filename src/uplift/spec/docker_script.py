@@ -21,6 +21,14 @@ mkdir -p -m 700 /var/lib/uplift
 say() { printf 'uplift: %s\n' "$*"; }
 fail() { say "$*"; exit 1; }
 
+# Files that are not written to their end: of this run when it fails, of one before that was killed.
+sweep() {
+  rm -f /etc/docker/.*.uplift-?????????? /etc/docker/certs.d/*/.*.uplift-?????????? \
+    /var/lib/uplift/.docker*.uplift-??????????
+}
+trap sweep EXIT
+sweep
+
 apt() {
   apt-get -y -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold "$@"
 }
@@ -39,9 +47,11 @@ install() {
   apt install --no-install-recommends --no-remove "$@"
 }
 
+# Make an empty file beside the one that it will replace: $1 path.
+beside() { mktemp "${1%/*}/.${1##*/}.uplift-XXXXXXXXXX"; }
 # Write a file whole: $1 path, $2 mode; its contents by stdin.
 put() {
-  new=$(mktemp "$1.XXXXXX")
+  new=$(beside "$1")
   cat >"$new"; chmod "${2:-0644}" "$new"; chown 0:0 "$new"; sync "$new"; mv -f "$new" "$1"
 }
 trust() {
@@ -66,15 +76,14 @@ mode() {
 configure() {
   mkdir -p -m 755 /etc/docker
   [ "$(sum)" = "$2" ] || fail "$file was changed in the meantime: run again"
-  new=$(mktemp /etc/docker/daemon.json.XXXXXX)
-  trap 'rm -f "$new"' EXIT
+  new=$(beside "$file")
   printf %s "$1" | base64 -d >"$new"; chmod "$(mode)" "$new"; chown 0:0 "$new"; sync "$new"
   if dockerd --help | grep -q -e '--validate'; then
     dockerd --validate --config-file "$new" >"$before.log" 2>&1 || {
       cat "$before.log"; fail "dockerd refuses this configuration; $file was left as it is"; }
   fi
   rm -f "$before"; [ ! -e "$file" ] || cp -p "$file" "$before"
-  mv -f "$new" "$file"; trap - EXIT
+  mv -f "$new" "$file"
   say "$file written"
 }
 right_mode() { chmod "$(mode)" "$file"; chown 0:0 "$file"; }
