@@ -57,6 +57,76 @@ def test_an_engine_that_this_user_may_not_use_is_not_called_missing(
     assert "usermod" in str(error.value)
 
 
+@pytest.fixture
+def programs(no_docker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that is searched for programs first; no Docker, and we may install it."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.setattr("uplift.lab.engine._may_install", lambda: True)
+    monkeypatch.setattr("uplift.lab.engine._SYSTEMD", tmp_path)
+    for limit in ("START_LIMIT", "APT_LIMIT", "QUESTION_LIMIT", "SYSTEMD_LIMIT"):
+        monkeypatch.setattr(f"uplift.lab.engine.{limit}", 1)
+    return folder
+
+
+def program(folder: Path, name: str, text: str) -> None:
+    (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+    (folder / name).chmod(0o755)
+
+
+HANGS = "exec sleep 60"
+
+
+@pytest.mark.parametrize(
+    ("found", "call", "advice"),
+    [
+        ({"apt-get": HANGS}, "apt-get -q update", "dpkg --configure -a"),
+        ({"apt-get": ":", "apt-cache": HANGS}, "apt-cache show docker-cli", "dpkg --configure -a"),
+        (
+            {"apt-get": '[ "$2" = update ] || exec sleep 60', "apt-cache": "exit 1"},
+            "apt-get -q install -y --no-install-recommends docker.io",
+            "dpkg --configure -a",
+        ),
+        ({"dockerd": ":", "systemctl": HANGS}, "systemctl start docker", "journalctl -u docker"),
+    ],
+)
+def test_a_program_that_does_not_end_is_named_with_what_to_do(
+    programs: Path,
+    found: dict[str, str],
+    call: str,
+    advice: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    have = "dockerd" if "dockerd" in found else None
+    monkeypatch.setattr("uplift.lab.engine.shutil.which", lambda _: have)
+    for name, text in found.items():
+        program(programs, name, text)
+    with pytest.raises(UpliftError) as caught:
+        engine.ensure(silent, yes=True)
+    assert f"`{call}` did not end within 1 s" in str(caught.value)
+    assert advice in str(caught.value)
+
+
+def test_a_program_that_fails_is_shown_with_its_last_words(
+    programs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("uplift.lab.engine.shutil.which", lambda _: None)
+    program(programs, "apt-get", "echo no space >&2; exit 100")
+    with pytest.raises(UpliftError, match="`apt-get -q update` failed:\nno space"):
+        engine.ensure(silent, yes=True)
+
+
+def test_a_unit_that_does_not_start_is_shown_with_the_reason(
+    programs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(programs, "systemctl", "echo Unit docker.service is masked. >&2; exit 1")
+    monkeypatch.setattr("uplift.lab.engine.shutil.which", lambda _: "dockerd")
+    with pytest.raises(UpliftError, match=r"failed:\nUnit docker.service is masked\.") as caught:
+        engine.ensure(silent, yes=True)
+    assert "journalctl -u docker" in str(caught.value)
+
+
 def alive(tmp_path: Path, name: str) -> subprocess.Popen[bytes]:
     """Start a process whose command is called ``name``."""
     program = tmp_path / name

@@ -19,7 +19,18 @@ from uplift.spec.errors import UpliftError, UsageError
 
 SOCKET = "unix:///var/run/docker.sock"
 START_LIMIT = 60  # seconds
+APT_LIMIT = 900
+QUESTION_LIMIT = 60
+SYSTEMD_LIMIT = 120
 LOG = Path("/var/log/uplift-dockerd.log")
+_MEND_APT = (
+    "Run it by hand to see why (`dpkg --configure -a` first, when it was installing), "
+    "then `uplift lab up` again."
+)
+_MEND_UNIT = (
+    "See `systemctl status docker` and `journalctl -u docker`; when Docker runs, "
+    "`uplift lab up` again."
+)
 _RUN = Path("/var/run")
 _SYSTEMD = Path("/run/systemd/system")
 
@@ -95,25 +106,38 @@ def _install(report: Report) -> None:
     packages = ["docker.io"]
     # From Debian 13 on the client and BuildKit's front end are packages of their own.
     for extra in ("docker-cli", "docker-buildx"):
-        if subprocess.run(["apt-cache", "show", extra], capture_output=True).returncode == 0:
+        asked = _run(["apt-cache", "show", extra], QUESTION_LIMIT, _MEND_APT)
+        if asked.returncode == 0:
             packages.append(extra)
     _apt("install", "-y", "--no-install-recommends", *packages)
 
 
 def _apt(*words: str) -> None:
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
-    done = subprocess.run(
-        ["apt-get", "-q", *words],
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=900,
-    )
+    done = _run(["apt-get", "-q", *words], APT_LIMIT, _MEND_APT)
     if done.returncode != 0:
-        tail = "\n".join(done.stdout.splitlines()[-10:])
-        raise UpliftError(f"`apt-get {' '.join(words)}` failed:\n{tail}")
+        raise UpliftError(_failed(done))
+
+
+def _run(command: list[str], limit: int, advice: str) -> subprocess.CompletedProcess[str]:
+    """Run a program without input, and say what to do when it does not end."""
+    try:
+        return subprocess.run(
+            command,
+            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=limit,
+        )
+    except subprocess.TimeoutExpired as error:
+        shown = " ".join(command)
+        raise UpliftError(f"`{shown}` did not end within {limit} s.\n{advice}") from error
+
+
+def _failed(done: subprocess.CompletedProcess[str]) -> str:
+    tail = "\n".join(done.stdout.splitlines()[-10:])
+    return f"`{' '.join(done.args)}` failed:\n{tail}"
 
 
 def _started(report: Report) -> DockerClient:
@@ -123,7 +147,9 @@ def _started(report: Report) -> DockerClient:
     except UpliftError:
         report("starting the Docker daemon")
     if _SYSTEMD.exists():
-        subprocess.run(["systemctl", "start", "docker"], check=False, timeout=120)
+        done = _run(["systemctl", "start", "docker"], SYSTEMD_LIMIT, _MEND_UNIT)
+        if done.returncode != 0:
+            raise UpliftError(f"{_failed(done)}\n{_MEND_UNIT}")
         return wait_for(None, "see `journalctl -u docker`")
     clear_leftovers(_RUN)
     return wait_for(start_daemon(["dockerd"], LOG), f"see {LOG}")
