@@ -174,7 +174,7 @@ def test_every_client_resolves_through_an_index_that_demands_a_password_and_fail
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(environment, "UPLIFT_SECRET_INDEX_READER", server["password"])
-    pyinfra(str(inventory), "deploys/clients.py", "-y")
+    pyinfra(str(inventory), "deploys/site.py", "-y")
     good = resolve(uplift, environment, inventory)
     # The control: the same files, but the server no longer takes what they hold.
     server["nexus"].send(
