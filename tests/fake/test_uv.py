@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import secrets
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,7 +24,8 @@ from uplift.spec.errors import UpliftError
 from uplift.spec.uv import CURRENT, Release, Uv
 
 SETTINGS = Uv(version="1.2.3")
-URL = "https://files.example.com/uv-1.2.3.whl?token=hunter2"
+TOKEN = secrets.token_hex(16)
+URL = f"https://files.example.com/uv-1.2.3.whl?token={TOKEN}"
 WHEEL = ("d2hl\n", "ZWw=\n")
 
 
@@ -112,8 +114,8 @@ def test_the_host_downloads_when_it_can_and_nobody_sees_the_token() -> None:
     assert "source=host\n" in command.get_raw_value()
     assert read_by(command) == f'url = "{URL}"\n'
     _, commands = apply(answer(None))
-    assert "hunter2" not in "".join(commands)
-    assert "hunter2" not in command.get_raw_value()
+    assert TOKEN not in "".join(commands)
+    assert TOKEN not in command.get_raw_value()
 
 
 @pytest.mark.parametrize("said", ["no: the host has no curl", "no: (6) Could not resolve host"])
@@ -188,3 +190,21 @@ def test_a_host_whose_state_cannot_be_read_gets_no_command(monkeypatch: pytest.M
     monkeypatch.setattr(type(box), "get_fact", lambda *args, **kwargs: None)
     with ctx_state.use(state), ctx_host.use(box):
         assert list(uv.installed._inner(settings=SETTINGS)) == []
+
+
+def test_a_look_shows_what_would_change_and_a_run_what_it_did(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    state = host_state(answer(None))
+    with caplog.at_level("INFO", logger="pyinfra"):
+        add_op(state, uv.installed, name="uv", settings=SETTINGS)
+        looked, _ = caplog.text, caplog.clear()
+        run_ops(state)
+    assert looked.count("uv: none -> 1.2.3") == 1
+    assert caplog.text.count("uv: none -> 1.2.3") == 1
+
+
+def test_a_look_shows_why_a_host_is_refused(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", logger="pyinfra"):
+        add_op(host_state(answer(None, uid=1000)), uv.installed, name="uv", settings=SETTINGS)
+    assert "_sudo = True" in caplog.text

@@ -66,8 +66,10 @@ def trusted(settings: Certificates) -> Generator[StringCommand, None, None]:
     if not todo.words:
         host.noop(f"{len(wanted)} extra CA certificates are trusted")
         return
+    done = f"certificates: {', '.join(todo.words)}"
+    script.announce(done)
     yield script.run(_script(todo), stdin=_payload(todo.write), timeout=TIME_LIMIT)
-    host.log(f"certificates: {', '.join(todo.words)}")
+    host.log(done)
 
 
 @cache

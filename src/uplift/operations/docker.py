@@ -56,5 +56,7 @@ def installed(settings: Docker) -> Generator[StringCommand, None, None]:
         host.noop(f"Docker Engine {version} runs as wanted")
         return
     text = render(todo, state, live_restore=settings.live_restore)
+    done = f"Docker: {'; '.join(todo.why)}"
+    script.announce(done)
     yield job.start(job.identity("docker", text, state.seen()), text, limit=TIME_LIMIT)
-    host.log(f"Docker: {'; '.join(todo.why)}")
+    host.log(done)

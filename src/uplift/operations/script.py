@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pyinfra.api.command import QuoteString, StringCommand
+from pyinfra.context import host
 
 from uplift.facts.script import HiddenInput
 
@@ -41,4 +42,19 @@ def refuse(message: str, code: int = 1) -> StringCommand:
         message: what is wrong and what to do; never a secret.
         code: exit code of the command.
     """
+    announce(message)
     return run(f'printf "%s\\n" "$1" >&2; exit {code}', message)
+
+
+def announce(line: str) -> None:
+    """Show what an operation would do, where pyinfra only looks: with ``--dry``, or before it asks.
+
+    pyinfra then stops at the operation's first command, and shows no more than that there is one.
+    In a run that changes hosts, the operation says it itself, once it is done.
+
+    Args:
+        line: what would change, or why nothing will; never a secret.
+    """
+    if not host.state.is_executing:
+        for part in line.splitlines():
+            host.log(part)

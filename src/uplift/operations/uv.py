@@ -52,10 +52,12 @@ def installed(settings: Uv) -> Generator[StringCommand, None, None]:
     except UpliftError as error:
         yield script.refuse(str(error))
         return
+    done = f"uv: {', '.join(todo.words)}"
+    script.announce(done)
     yield script.run(
         _script(release, todo, source), stdin=stdin or None, timeout=DOWNLOAD_LIMIT + 300
     )
-    host.log(f"uv: {', '.join(todo.words)}")
+    host.log(done)
 
 
 def _source(settings: Uv, arch: str, release: Release) -> tuple[str, str | Sequence[str]]:
