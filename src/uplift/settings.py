@@ -108,9 +108,17 @@ def with_secrets(block: B) -> B:
     return block
 
 
+_SAID: set[str] = set()
+"""What this run of pyinfra has said: hosts with the same settings find the same."""
+
+
 @contextmanager
 def _ending_pyinfra() -> Iterator[None]:
-    """End pyinfra's command line with an error's own exit code: else it prints a traceback."""
+    """End pyinfra's command line with an error's own exit code: else it prints a traceback.
+
+    The first host ends the run. What others find while it ends goes back to pyinfra as the error
+    it is, which nobody asks for any more; a second SystemExit would be shown as a traceback.
+    """
     import pyinfra
 
     try:
@@ -118,8 +126,13 @@ def _ending_pyinfra() -> Iterator[None]:
     except UpliftError as error:
         if not pyinfra.is_cli:
             raise
-        print(f"uplift: {error}", file=sys.stderr)
-        raise SystemExit(int(error.exit_code)) from None
+        first = not _SAID
+        if str(error) not in _SAID:
+            _SAID.add(str(error))
+            print(f"uplift: {error}", file=sys.stderr)
+        if first:
+            raise SystemExit(int(error.exit_code)) from None
+        raise
 
 
 def _checked(host: Host) -> Settings:

@@ -6,12 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyinfra
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pyinfra.api import Inventory
 
-from uplift.settings import BLOCKS, Settings, for_host, from_data, sources_of
+from uplift import settings as module
+from uplift.secrets import MissingSecretError
+from uplift.settings import BLOCKS, Settings, for_host, from_data, sources_of, with_secrets
 from uplift.spec.errors import Exit, SettingsError
 from uplift.spec.secret import secret
 
@@ -205,3 +208,21 @@ def test_the_examples_in_comments_are_valid_when_the_comment_signs_are_taken_awa
     settings = from_data({key: value for key, value in values.items() if key in BLOCKS})
     assert settings.clients is not None
     assert settings.clients.users
+
+
+def test_only_the_first_host_ends_pyinfra_for_a_missing_secret_and_it_is_said_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pyinfra, "is_cli", True)
+    monkeypatch.setattr(module, "_SAID", set())
+    login = {"machine": "nexus.example.com", "login": "me", "password": secret("no/such")}
+    clients = from_data({"clients": {"users": [{"user": "deploy", "netrc": [login]}]}}).clients
+    assert clients
+    with pytest.raises(SystemExit) as ended:
+        with_secrets(clients)
+    assert ended.value.code == Exit.USAGE
+    # A second SystemExit, in another host's greenlet, would be printed with its traceback.
+    with pytest.raises(MissingSecretError):
+        with_secrets(clients)
+    assert capsys.readouterr().err.count("secret 'no/such' was not found") == 1
