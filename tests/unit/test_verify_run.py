@@ -54,6 +54,18 @@ def test_a_failure_is_1_and_shown_shortened(
     assert out.count("line") < 10
 
 
+def test_wrong_settings_are_64_and_said_once_before_any_test(
+    project: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = project / "group_data"
+    folder.mkdir(exist_ok=True)
+    (folder / "all.py").write_text("uv = {'verison': '0.13.8'}\n")
+    assert run(["verify", INVENTORY]) == Exit.USAGE
+    err = capfd.readouterr().err
+    assert err.count("uv.verison: unknown key, did you mean 'version'?") == 1
+    assert "ERROR" not in err
+
+
 def test_an_unreachable_host_is_3_and_has_its_row(
     project: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,7 +13,7 @@ import pytest
 from uplift.remote import inventory
 from uplift.remote.inventory import InventoryHost
 from uplift.spec.base import near_miss
-from uplift.spec.errors import UpliftError
+from uplift.spec.errors import Problem, SettingsError, UpliftError
 from uplift.verify import backend
 from uplift.verify.connection import Connections
 from uplift.verify.plugin import INVENTORY, JSON, LIMIT
@@ -90,6 +90,7 @@ def _begin(config: pytest.Config) -> Session:
     try:
         every = inventory.hosts(name)
         chosen = inventory.select(every, config.getoption(LIMIT), name)
+        _check_settings(chosen)
         connections = Connections.prepare(chosen, Path.cwd())
     except UpliftError as wrong:
         raise pytest.UsageError(str(wrong)) from None
@@ -97,6 +98,20 @@ def _begin(config: pytest.Config) -> Session:
     if not config.getoption("collectonly"):
         connections.open()
     return Session(connections, sorted({group for host in every for group in host.groups}))
+
+
+def _check_settings(hosts: Iterable[InventoryHost]) -> None:
+    """Refuse wrong settings once, before anything connects: else each test would fail of them."""
+    from uplift.settings import from_data
+
+    found: dict[Problem, None] = {}
+    for host in hosts:
+        try:
+            from_data(dict(host.data))
+        except SettingsError as error:
+            found |= dict.fromkeys(error.problems)
+    if found:
+        raise SettingsError(list(found))
 
 
 class Unreachable(pytest.Item):
