@@ -59,8 +59,8 @@ def cli() -> None:
     Deploys stay pyinfra's: pyinfra inventories/prod.py deploys/site.py
 
     \b
-    Exit codes: 0 done · 1 failed, hosts as before · 2 changes pending · 3 failed
-    and held · 4 locked · 5 stale plan · 64 wrong usage or settings · 130 interrupted
+    Exit codes: 0 done · 1 failed · 3 a host could not be reached · 4 another run
+    holds the lock · 64 wrong usage or settings · 130 interrupted
     """
 
 
