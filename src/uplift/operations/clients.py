@@ -68,6 +68,8 @@ def _write(files: list[Wanted], state: HostState, key: bytes) -> Iterator[String
         host.log(f"clients: {line}", log_func=logger.warning)
     for line in todo.lines:
         host.log(f"clients: {line}")
+    if todo.errors and not todo.is_empty:
+        script.announce("\n".join(f"clients: {error}" for error in todo.errors))
     if todo.is_empty and todo.errors:
         yield script.refuse("\n".join(f"clients: {error}" for error in todo.errors))
     elif todo.is_empty:
