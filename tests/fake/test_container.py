@@ -69,7 +69,7 @@ def answer(*found: dict[str, Any], more: tuple[str, ...] = ()) -> str:
 
 def prepared(said: str) -> State:
     # The fact's script waits for jobs of this name: a word that only it has.
-    responses = {"uplift-container-*": said, "io.uplift.managed": said}
+    responses = {"uplift-container-*": said, "io.uplift.managed": said, "docker ps -a": said}
     data = {"fake_delay": 0, "fake_delay_jitter": 0, "fake_responses": responses}
     state = State(Inventory((["@fake/box"], data)), Config())
     connect_all(state)
@@ -189,3 +189,49 @@ def test_an_orphan_is_named_and_left() -> None:
     said = answer(inspect(it), orphan)
     assert commands_for(it, said) == []
     assert container.orphans([it], parse(said.splitlines())) == ["redis-old"]
+
+
+KEPT = "\n".join(
+    [
+        "busy ",
+        "docker yes",
+        "container redis",
+        "volume data",
+        *(f"image {image}" for image in "abc"),
+        "used c",
+        *(f"release redis {image}" for image in "abc"),
+        "end",
+    ]
+)
+
+
+def yielded(operation: Any, said: str, **arguments: Any) -> list[StringCommand]:
+    state = prepared(said)
+    with ctx_state.use(state), ctx_host.use(state.inventory.get_host("@fake/box")):
+        return list(operation._inner(**arguments))
+
+
+def test_absent_removes_a_container_and_keeps_its_volume() -> None:
+    (command,) = yielded(container.absent, KEPT, containers=["redis", "gone"])
+    text = script_of(command)
+    assert "docker rm redis\n" in text
+    assert "volume" not in text and "gone" not in text
+
+
+def test_absent_takes_volumes_that_are_named_and_confirmed_alone() -> None:
+    words: dict[str, Any] = {"containers": ["redis"], "volumes": ["data"]}
+    (command,) = yielded(container.absent, KEPT, **words)
+    assert "set delete_data to True" in command.get_raw_value()
+    assert "exit 64" in command.get_raw_value()
+    (command,) = yielded(container.absent, KEPT, **words, delete_data=True)
+    assert "docker volume rm data\n" in script_of(command)
+
+
+def test_absent_and_pruned_do_nothing_where_nothing_is_left() -> None:
+    assert yielded(container.absent, KEPT, containers=["gone"]) == []
+    assert yielded(container.pruned, KEPT, containers=[settings()]) == []
+
+
+def test_pruned_removes_the_images_that_are_surplus() -> None:
+    (command,) = yielded(container.pruned, KEPT, containers=[settings(keep={"images": 2})])
+    assert command.get_raw_value().rstrip().endswith(" a")

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from uplift.spec.container import Container
 from uplift.spec.container.arguments import create, further_networks, update
 from uplift.spec.container.image import Reference, Resolved
+from uplift.spec.container.kept import Kept, surplus
+from uplift.spec.container.kept import parse as parse_kept
 from uplift.spec.container.plan import STEPS, Plan, Refused, plan
 from uplift.spec.container.state import SecretFile, parse
 from uplift.spec.errors import SettingsError
@@ -434,3 +436,52 @@ def test_a_reference_is_read_as_docker_reads_it(
 ) -> None:
     found = Reference.parse(text)
     assert (found.name, found.tag, found.registry) == (name, tag, registry)
+
+
+def kept(*lines: str) -> Kept:
+    return parse_kept(["busy ", "docker yes", *lines, "end"])
+
+
+def releases(name: str, *images: str) -> list[str]:
+    return [f"release {name} {image}" for image in images]
+
+
+def there(*images: str) -> list[str]:
+    return [f"image {image}" for image in images]
+
+
+def test_images_of_the_last_releases_stay_each_counted_once() -> None:
+    found = kept(*releases("redis", *"abcbcbc"), *there(*"abcz"), "used c")
+    assert surplus([container(keep={"images": 2})], found) == ["a"]
+    assert surplus([container(keep={"images": 3})], found) == []
+
+
+def test_what_runs_stays_though_it_is_older_than_the_last_releases() -> None:
+    found = kept(*releases("redis", *"abcd"), *there(*"abcd"), "used a")
+    assert surplus([container(keep={"images": 2})], found) == ["b"]
+
+
+def test_an_image_that_another_container_may_need_stays() -> None:
+    found = kept(*releases("redis", *"abcd"), *releases("other", *"ab"), *there(*"abcd"))
+    assert surplus([container(keep={"images": 2})], found) == []
+
+
+def test_images_that_were_never_a_release_or_are_gone_are_not_ours_to_remove() -> None:
+    found = kept(*releases("redis", *"abc"), *there("b", "c", "foreign"))
+    assert surplus([container(keep={"images": 2})], found) == []
+
+
+@given(
+    st.lists(st.sampled_from("abcdef")),
+    st.sets(st.sampled_from("abcdef")),
+    st.integers(2, 4),
+)
+def test_nothing_that_runs_or_is_recent_is_ever_surplus(
+    history: list[str], used: set[str], keep: int
+) -> None:
+    found = kept(*releases("redis", *history), *there(*"abcdef"), *(f"used {one}" for one in used))
+    gone = set(surplus([container(keep={"images": keep})], found))
+    assert not gone & used
+    recent = list(dict.fromkeys(reversed(history)))[:keep]
+    assert not gone & set(recent)
+    assert gone == set(history) - used - set(recent)

@@ -10,6 +10,8 @@ from pyinfra.api.facts import FactBase
 
 from uplift.facts import job
 from uplift.spec.container.image import Reference
+from uplift.spec.container.kept import Kept
+from uplift.spec.container.kept import parse as parse_kept
 from uplift.spec.container.models import OURS, SECRETS, Container
 from uplift.spec.container.state import STATE, State, parse
 
@@ -120,3 +122,46 @@ class Containers(FactBase[State | None]):
             return parse(output)
         except (ValueError, KeyError, TypeError, IndexError) as error:
             raise FactProcessError(f"containers: {error}") from error
+
+
+_KEPT = r"""
+export LC_ALL=C PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin" HOME=/root
+dk() { timeout 60 docker -H unix:///var/run/docker.sock "$@" 2>/dev/null; }
+@settled@
+echo "busy $busy"
+if [ -S /var/run/docker.sock ] && dk version >/dev/null; then echo "docker yes"
+else echo "docker no"; echo end; exit 0; fi
+dk ps -a --format 'container {{.Names}}'
+dk volume ls --format 'volume {{.Name}}'
+dk image ls -q --no-trunc | sort -u | sed 's/^/image /'
+dk ps -aq | xargs -r docker inspect --format 'used {{.Image}}' 2>/dev/null
+for file in @state@/*/releases; do
+  [ ! -f "$file" ] || { name=${file%/releases}
+    cut -d ' ' -f 2 "$file" | sed "s/^/release ${name##*/} /"; }
+done
+echo end
+"""
+
+
+class Releases(FactBase[Kept | None]):
+    """
+    Return names of containers and volumes, and the images of good releases, as :class:`Kept`.
+
+    None means that the host could not be read.
+    """
+
+    @staticmethod
+    def default() -> None:
+        """Return None: pyinfra has failed the host by then."""
+
+    def command(self) -> StringCommand:
+        """Return the one script that reads everything."""
+        text = _KEPT.replace("@settled@", job.settled("container")).replace("@state@", STATE)
+        return StringCommand("sh", "-c", QuoteString(text), "uplift")
+
+    def process(self, output: Iterable[str]) -> Kept:
+        """Turn the script's lines into a value."""
+        try:
+            return parse_kept(output)
+        except (ValueError, KeyError, IndexError) as error:
+            raise FactProcessError(f"releases: {error}") from error

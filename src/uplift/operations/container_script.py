@@ -72,7 +72,12 @@ step() {
   # The last step takes the journal away.
   [ "$1" = finish ] || mark "$1 after"
 }
-why() { printf %s "${reason:-$(grep -v '^$' "$dir/noise" | tail -n 1 | cut -c 1-300)}"; }
+# What the daemon said, else the last line: its client adds a line of its own.
+why() {
+  [ -n "$reason" ] ||
+    reason=$(sed -n 's/^Error response from daemon: //p' "$dir/noise" | tail -n 1 | cut -c 1-400)
+  printf %s "${reason:-$(grep -v '^$' "$dir/noise" | tail -n 1 | cut -c 1-400)}"
+}
 seconds() { awk -v ns="$(($2 - $1))" 'BEGIN { printf "%.1f", ns / 1e9 }'; }
 """
 
