@@ -21,6 +21,7 @@ from pyinfra.api.operations import run_ops
 from pyinfra.api.state import State
 from pyinfra.context import ctx_config, ctx_host, ctx_state
 
+from uplift.facts.container import LOGIN
 from uplift.operations import container
 from uplift.operations.container_script import MARK
 from uplift.secrets import forget
@@ -235,3 +236,33 @@ def test_absent_and_pruned_do_nothing_where_nothing_is_left() -> None:
 def test_pruned_removes_the_images_that_are_surplus() -> None:
     (command,) = yielded(container.pruned, KEPT, containers=[settings(keep={"images": 2})])
     assert command.get_raw_value().rstrip().endswith(" a")
+
+
+@pytest.mark.parametrize("indent", [None, 4])
+@pytest.mark.parametrize("registry", ["registry.example:5000", "https://index.docker.io/v1/"])
+def test_the_login_of_a_registry_is_found_however_the_file_is_written(
+    tmp_path: Path, indent: int | None, registry: str
+) -> None:
+    pair = 'joe:p"a\\:ss'
+    auths = {
+        "registryXexample:5000": {"auth": base64.b64encode(b"no:no").decode()},
+        registry: {"auth": base64.b64encode(pair.encode()).decode(), "email": "x@y.example"},
+        "other.example": {},
+    }
+    (tmp_path / ".docker").mkdir()
+    (tmp_path / ".docker/config.json").write_text(json.dumps({"auths": auths}, indent=indent))
+    text = f"""pack() {{ base64 -w 0; }}\n{LOGIN}\nlogin "$1"; echo; login nowhere.example"""
+    done = subprocess.run(
+        ["sh", "-c", text, "sh", registry],
+        env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found, none = done.stdout.split("\n")
+    assert none == ""
+    assert json.loads(base64.urlsafe_b64decode(found)) == {
+        "username": "joe",
+        "password": 'p"a\\:ss',
+        "serveraddress": registry,
+    }

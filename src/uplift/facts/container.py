@@ -15,6 +15,20 @@ from uplift.spec.container.kept import parse as parse_kept
 from uplift.spec.container.models import OURS, SECRETS, Container
 from uplift.spec.container.state import STATE, State, parse
 
+LOGIN = r"""
+# $1 registry, as config.json names it: what the Engine's API takes as X-Registry-Auth
+login() {
+  [ -r "$HOME/.docker/config.json" ] || return 0
+  pattern=$(printf %s "$1" | sed 's/[.[\*^$/]/\\&/g')
+  pair=$(tr -d '\n\t' <"$HOME/.docker/config.json" |
+    sed -n "s/.*\"$pattern\" *: *{[^}]*\"auth\" *: *\"\([^\"]*\)\".*/\1/p" | base64 -d 2>/dev/null)
+  [ -n "$pair" ] || return 0
+  pair=$(printf %s "$pair" | sed 's/[\\"]/\\&/g')
+  printf '{"username":"%s","password":"%s","serveraddress":"%s"}' \
+    "${pair%%:*}" "${pair#*:}" "$1" | pack | tr '+/' '-_'
+}
+"""
+
 # By standard input the salt; arguments for each container: NAME REFERENCE TAG-OR-@ REGISTRY.
 # The daemon itself asks registries: it has their certificates, mirrors and insecure ones.
 # What it needs to log in comes from root's config.json, and goes to curl by its standard input.
@@ -31,16 +45,7 @@ if [ -S "$socket" ] && limits=$(dk info --format '{{.MemoryLimit}} {{.CPUCfsQuot
 then echo "docker yes"; echo "limits $limits"
 else echo "docker no"; echo end; exit 0; fi
 
-login() {
-  [ -r /root/.docker/config.json ] || return 0
-  pattern=$(printf %s "$1" | sed 's/[.[\*^$/]/\\&/g')
-  pair=$(tr -d '\n\t' </root/.docker/config.json |
-    sed -n "s/.*\"$pattern\" *: *{[^}]*\"auth\" *: *\"\([^\"]*\)\".*/\1/p" | base64 -d 2>/dev/null)
-  [ -n "$pair" ] || return 0
-  pair=$(printf %s "$pair" | sed 's/[\\"]/\\&/g')
-  printf '{"username":"%s","password":"%s","serveraddress":"%s"}' \
-    "${pair%%:*}" "${pair#*:}" "$1" | pack | tr '+/' '-_'
-}
+@login@
 # $1 reference, $2 its registry
 ask() {
   auth=$(login "$2")
@@ -107,7 +112,12 @@ class Containers(FactBase[State | None]):
         + containers: which ones
         """
         text = _SCRIPT.replace("@settled@", job.settled("container"))
-        for word, value in {"state": STATE, "secrets": SECRETS, "label": OURS}.items():
+        for word, value in {
+            "login": LOGIN.strip(),
+            "state": STATE,
+            "secrets": SECRETS,
+            "label": OURS,
+        }.items():
             text = text.replace(f"@{word}@", value)
         words: list[str] = []
         for it in containers:

@@ -178,8 +178,8 @@ do_finish() {
     dk inspect "$old" >"$dir/previous.json" && dk rm -f "$old" || return 1
   fi
   rm -rf "$secrets--previous"
-  printf '%s %s %s\n' "$stamp" "$(dk inspect --format '{{.Image}}' "$new")" "$image" \
-    >>"$dir/releases"
+  printf '%s %s\n' "$stamp" \
+    "$(dk inspect --format '{{.Image}} {{.Config.Image}}' "$new")" >>"$dir/releases"
   # Each folder of copies holds one folder for each replacement, named by its time.
   [ ! -e "$dir/copies" ] || cut -f 2 "$dir/copies" | while read -r one; do dirname "$one"; done |
     while read -r one; do dirname "$one"; done | sort -u | while read -r folder; do
