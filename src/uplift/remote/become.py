@@ -38,8 +38,10 @@ def wrapped(
     inside = {key: value for key, value in around.items() if key not in _OF_SUDO}
     reading = f'{sudo.before(password)}exec "$@"'
     guarded = StringCommand("sh", "-c", QuoteString(reading), "uplift", command)
+    # At a terminal sudo throws away what came before its question: from a pipe it does not.
+    pipe = ["cat", "|"] if arguments["_get_pty"] else []
     return StringCommand(
-        *_sudo(around, password), make_unix_command_for_host(state, host, guarded, **inside)
+        *pipe, *_sudo(around, password), make_unix_command_for_host(state, host, guarded, **inside)
     )
 
 
