@@ -3,7 +3,12 @@
 pyinfra inventories/prod.py deploys/site.py
 """
 
-from pyinfra import local
+from pyinfra import host, local
+
+from uplift.settings import for_host
+
+# A wrong folder is refused before any part of the site is looked for.
+for_host(host)
 
 # First, because all that follows may be downloaded through a proxy whose CA this is.
 local.include("deploys/certificates.py")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -436,3 +438,30 @@ def test_an_ssh_setting_that_pyinfra_would_ignore_is_refused(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SettingsError, match="did you mean 'ssh_strict_host_key_checking'"):
         check_settings(inventory(ssh_strict_host_key_cheking="yes"), Call("x", ("y.py",)))
+
+
+def test_an_interrupted_deploy_never_looks_like_a_finished_one(
+    project: Path, tmp_path: Path
+) -> None:
+    started = tmp_path / "started"
+    deploy = tmp_path / "slow.py"
+    deploy.write_text(
+        "from pyinfra.operations import server\n"
+        f"server.shell(name='Slow', commands=['touch {started}; sleep 30'])\n"
+    )
+    process = subprocess.Popen(
+        [*PYINFRA, "inventories/prod.py", str(deploy), "-y", "--limit", "@local"],
+        cwd=project,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    end = time.monotonic() + 60
+    while not started.exists() and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert started.exists()
+    assert process.returncode == 130
+    assert "uplift: interrupted" in err

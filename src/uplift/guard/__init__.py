@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from types import FrameType
 from typing import NoReturn
 
 from uplift.guard.call import Call, check_terminal, check_types, parse
 from uplift.guard.inventory import check_file, load, select
 from uplift.guard.values import answer_sudo, check_settings
-from uplift.spec.errors import UpliftError
+from uplift.spec.errors import Exit, UpliftError
 
 
 def check() -> None:
@@ -48,3 +50,14 @@ def _check(call: Call) -> None:
         check_settings(hosts, call)
     if call.connects:
         answer_sudo(hosts, call)
+        # pyinfra's own handler exits with 0: half a deploy would look like a whole one.
+        signal.signal(signal.SIGINT, _interrupted)
+
+
+def _interrupted(number: int, frame: FrameType | None) -> NoReturn:
+    print(
+        "\nuplift: interrupted. What was running on a host may still end there; "
+        "the same command again completes it",
+        file=sys.stderr,
+    )
+    raise SystemExit(int(Exit.INTERRUPTED))
