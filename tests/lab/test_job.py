@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shlex
 import signal
 import subprocess
 import time
@@ -19,11 +20,17 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 SLOW = "echo begin; : >/run/uplift-test-begun; sleep 5; echo end; exit 3\n"
 
 
-@pytest.fixture
-def host(hosts: list[dict[str, Any]], ssh: Run) -> dict[str, Any]:
-    """A host on which no earlier test's job is known."""
-    ssh(hosts[-1]["name"], "sudo rm -rf /run/uplift-test-begun /var/lib/uplift/jobs/test-*")
-    return hosts[-1]
+@pytest.fixture(params=["host", "host:bookworm"], ids=["13", "12"])
+def host(request: pytest.FixtureRequest, hosts: list[dict[str, Any]], ssh: Run) -> dict[str, Any]:
+    """A host of each supported Debian on which no earlier test's job is known."""
+    wanted = [host for host in hosts if host["kind"] == request.param]
+    if not wanted:
+        pytest.skip("the lab has no host of Debian 12: uplift lab up --debian12")
+    found = wanted[-1]
+    # Quoted for root's shell: nobody else may look into the folder.
+    clean = "rm -rf /run/uplift-test-begun /var/lib/uplift/jobs/test-*"
+    ssh(found["name"], f"sudo sh -c {shlex.quote(clean)}")
+    return found
 
 
 def start(host: dict[str, Any], id: str, script: str, limit: int = 60) -> subprocess.Popen[str]:
