@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -25,11 +26,29 @@ RUN_LIMIT = 900
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is in this folder, so that `-m "not lab"` leaves it out."""
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker("lab")
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the order of tests that kill be repeated."""
+    seed = random.SystemRandom().randrange(10**6)
+    told = "order of the tests marked crash (default: a new one, told at the end)"
+    parser.addoption("--seed", type=int, default=seed, help=told)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell how to repeat the order."""
+    terminalreporter.write_line(f"order: --seed {terminalreporter.config.getoption('seed')}")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what is in this folder for `-m "not lab"`, and shuffle each file's tests that kill."""
+    here = [item for item in items if HERE in item.path.parents]
+    for item in here:
+        item.add_marker("lab")
+    order = random.Random(config.getoption("seed"))  # noqa: S311 - an order, no secret
+    for path in sorted({item.path for item in here}):
+        killing = [item for item in here if item.path == path and item.get_closest_marker("crash")]
+        places = [items.index(item) for item in killing]
+        for place, item in zip(places, order.sample(killing, len(killing)), strict=True):
+            items[place] = item
 
 
 def run(
