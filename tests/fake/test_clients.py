@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import hashlib
 import logging
 import re
 import secrets
@@ -27,7 +28,7 @@ from uplift.facts.clients import ClientFiles
 from uplift.operations import clients
 from uplift.spec.clients import Clients
 from uplift.spec.clients.plan import Change, Plan
-from uplift.spec.clients.state import HOST, HOST_PIP, NETRC, Place
+from uplift.spec.clients.state import HOST, HOST_PIP, NETRC, HostState, Place
 from uplift.spec.secret import secret
 
 PASSWORD = secrets.token_hex(16)
@@ -163,8 +164,26 @@ def test_a_hundred_users_fit_into_one_command() -> None:
 
 def test_the_steps_are_the_record_then_the_files_then_the_record() -> None:
     change = Change(Place("app", NETRC), "put", "absent", b"x")
-    text = clients.payload(Plan(changes=(change,), first="a", last="b", errors=("no",)))
+    seen = "ab" * 32
+    text = clients.payload(Plan(changes=(change,), first="a", last="b", errors=("no",), seen=seen))
     assert [line.split(" ")[0] for line in text.splitlines()] == [
-        "fail", "record", "put", "record", "end",
+        "seen", "fail", "record", "put", "record", "end",
     ]  # fmt: skip
-    assert re.fullmatch(r"put app \.netrc 600 700 absent -eA==", text.splitlines()[2])
+    assert text.splitlines()[0] == f"seen {seen}"
+    assert re.fullmatch(r"put app \.netrc 600 700 absent -eA==", text.splitlines()[3])
+
+
+def read(record: str) -> HostState:
+    """What the fact makes of a host with these lines about its record."""
+    return ClientFiles().process(["uid\t0", *record.splitlines(), "end"])
+
+
+@pytest.mark.parametrize("content", [b"", b"{}\n", b"\xff not UTF-8"])
+def test_the_record_is_known_by_the_bytes_on_the_host(content: bytes) -> None:
+    found = read(f"folder\t755 0:0\nrecord\t-{base64.b64encode(content).decode()}")
+    assert found.record_sha256 == hashlib.sha256(content).hexdigest()
+    assert found.folder == "755 0:0"
+
+
+def test_a_host_without_a_record_has_none_to_be_changed() -> None:
+    assert (read("").record_sha256, read("").folder) == ("absent", None)

@@ -6,11 +6,9 @@ import base64
 import contextlib
 import json
 import os
-import random
 import secrets
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +21,9 @@ from uplift.spec.secret import secret
 SCRIPTS = Path(sys.executable).parent
 DEPLOY = Path(__file__).parents[2] / "deploys/clients.py"
 RUN_LIMIT = 120
-KILLS = int(os.environ.get("UPLIFT_TEST_KILLS", "3"))
 USERS = ("anna", "ben")
 RECORD = "/var/lib/uplift/clients.json"
+TEMPORARY = "find /home /etc /var/lib/uplift -name '*.uplift-??????????'"
 REGISTRY = "https://nexus.example.com/repository/npm-group/"
 SIMPLE = "https://nexus.example.com/repository/pypi-group/simple"
 LOGIN = {"username": "deployer", "password": secret("nexus/deployer")}
@@ -109,6 +107,28 @@ class Box:
             check=False,
         )
 
+    @contextlib.contextmanager
+    def started(self, block: dict[str, Any], **variables: str) -> Iterator[subprocess.Popen[str]]:
+        """Start the deploy with these settings; it is killed when it still runs at the end."""
+        self.inventory(block)
+        process = subprocess.Popen(
+            self.words(), cwd=self.folder, env={**self.environment, **variables}, text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        with process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    def sees(self, condition: str) -> bool:
+        """Wait for up to half a minute until a command on the host succeeds."""
+        said = self.sh(
+            f"i=0; until {condition} >/dev/null 2>&1; do i=$((i+1)); "
+            "[ $i -lt 600 ] || exit 0; sleep 0.05; done; echo seen"
+        )
+        return said == "seen\n"
+
     def applied(self, block: dict[str, Any], *, changed: bool, **variables: str) -> str:
         """Run the deploy, check that it succeeds and whether it changed anything."""
         done = self.run(block, "--json", **variables)
@@ -118,9 +138,10 @@ class Box:
         return done.stderr
 
     def read(self, paths: Sequence[str]) -> dict[str, str]:
-        """Return mode, owner and content of files."""
+        """Return mode, owner and content of those files that are there."""
         lines = [
-            f'echo "{path} $(stat -c "%a %U:%G" {path}) $(base64 -w0 {path})"' for path in paths
+            f'[ ! -e {path} ] || echo "{path} $(stat -c "%a %U:%G" {path}) $(base64 -w0 {path})"'
+            for path in paths
         ]
         found = {}
         for line in self.sh("\n".join(lines)).splitlines():
@@ -423,36 +444,169 @@ def test_steps_that_are_cut_off_write_no_half_file(box: Box) -> None:
     assert box.sh("ls -A /home/anna | grep npmrc || echo none").strip() == "none"
 
 
+STOP = "/opt/uplift-stop"
+# A `mv` that stops at the rename with a given number until it is let go: what the writing script
+# renames, in order, is its record, each file, and its record again.
+STOPPING = rf"""#!/bin/sh
+case "$*" in *.uplift-*) ;; *) exec /usr/bin/mv "$@" ;; esac
+echo >>{STOP}/count
+here() {{
+  [ "$(wc -l <{STOP}/count) $1" = "$(cat {STOP}/at)" ] || return
+  : >{STOP}/reached
+  i=0
+  until [ -e {STOP}/go ] || [ $i -gt 600 ]; do i=$((i+1)); sleep 0.1; done
+}}
+here before
+/usr/bin/mv "$@" || exit
+here after
+exit 0
+"""
+WITH_SECRETS = [path for path in ALL if not path.endswith("pip.conf")]
+
+
+@dataclass
+class Stop:
+    """A rename in the writing script at which the host stands still."""
+
+    box: Box
+
+    def at(self, number: int, when: str) -> None:
+        """Choose the rename, and whether before or after it."""
+        code = base64.b64encode(STOPPING.encode()).decode()
+        self.box.sh(
+            f"rm -rf {STOP}; mkdir -m 777 {STOP}; echo '{number} {when}' >{STOP}/at; "
+            f": >{STOP}/count; chmod 666 {STOP}/count; echo {code} | base64 -d "
+            ">/usr/local/sbin/mv; chmod 755 /usr/local/sbin/mv"
+        )
+
+    def reached(self) -> bool:
+        """Wait until the host stands there."""
+        return self.box.sees(f"test -e {STOP}/reached")
+
+    def go(self) -> None:
+        """Let the script go on, and wait until it has ended."""
+        self.box.sh(f"touch {STOP}/go; flock -w 60 /var/lib/uplift/clients.lock true")
+
+    def kill(self) -> None:
+        """Kill the writing script on the host, of which there must be one."""
+        self.box.sh("pkill -9 -f '[g]ive it back with chown'; pkill -9 -f /usr/local/sbin/[m]v")
+        self.go()
+
+    def never(self) -> None:
+        """Take it away."""
+        self.box.sh(f"mkdir -p {STOP}; touch {STOP}/go; rm -f /usr/local/sbin/mv; rm -r {STOP}")
+
+
+@pytest.fixture
+def stop(box: Box) -> Iterator[Stop]:
+    """Make the writing script stand still at a rename."""
+    found = Stop(box)
+    yield found
+    found.never()
+
+
+# Rename by number, whether it has happened, and how many files are new by then.
+POINTS = {
+    "the record is a temporary file": (1, "before", 0),
+    "the record is written and no file": (1, "after", 0),
+    "the first file is a temporary file": (2, "before", 0),
+    "the first of several files is renamed": (2, "after", 1),
+    "half of the files are renamed": (5, "after", 4),
+    "the last file is a temporary file": (9, "before", 7),
+    "all files are renamed": (9, "after", 8),
+    "the last record is a temporary file": (10, "before", 8),
+    "all is written": (10, "after", 8),
+}
+QUICK = [
+    ("the record is written and no file", True),
+    ("the first file is a temporary file", True),
+    ("the first of several files is renamed", False),
+]
+KILLS = [
+    *(pytest.param(POINTS[point], dies, id=f"quick-{point}-{dies}") for point, dies in QUICK),
+    *(
+        pytest.param(POINTS[point], dies, id=f"{point}-{dies}", marks=pytest.mark.crash)
+        for point in POINTS
+        for dies in (False, True)
+    ),
+]
+
+
+@pytest.mark.parametrize(("point", "host_dies"), KILLS)
 def test_a_run_that_is_killed_leaves_each_file_old_or_new_and_the_next_completes(
-    box: Box,
+    box: Box, stop: Stop, point: tuple[int, str, int], host_dies: bool
 ) -> None:
-    generator = random.Random(7)  # noqa: S311 - moments, no secret
+    number, when, renamed = point
     box.applied(settings(*USERS), changed=True)
-    started = time.monotonic()
-    box.applied(settings(*USERS), changed=False)
-    length = time.monotonic() - started
     paths = (*ALL, *HOST_FILES)
-    for _ in range(KILLS):
-        old = box.read(paths)
-        new_password = secrets.token_hex(16)
-        variables = {"UPLIFT_SECRET_NEXUS_DEPLOYER": new_password}
-        box.inventory(settings(*USERS))
-        process = subprocess.Popen(
-            box.words(), cwd=box.folder, env={**box.environment, **variables},
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(generator.uniform(0.3, 1.1) * length)
+    old = box.read(paths)
+    new_password = secrets.token_hex(16)
+    variables = {"UPLIFT_SECRET_NEXUS_DEPLOYER": new_password}
+    stop.at(number, when)
+    with box.started(settings(*USERS), **variables) as process:
+        assert stop.reached()
+        assert process.poll() is None
         process.kill()
-        process.wait(RUN_LIMIT)
-        half = box.read(paths)
-        done = box.run(settings(*USERS), **variables)
-        assert done.returncode == 0, done.stderr
-        new = box.read(paths)
-        assert all(half[path] in (old[path], new[path]) for path in paths)
-        assert new_password in new["/home/anna/.netrc"]
-        box.applied(settings(*USERS), changed=False, **variables)
-    assert box.sh("find /home /etc /var/lib/uplift -name '*.uplift-??????????'") == ""
+    half = box.read(paths)
+    if host_dies:
+        stop.kill()
+        assert box.read(paths) == half
+        assert bool(box.sh(TEMPORARY)) == (when == "before")
+    else:
+        stop.go()
+    stop.never()
+    left = box.read(paths)
+    done = box.run(settings(*USERS), **variables)
+    assert done.returncode == 0, done.stderr
+    new = box.read(paths)
+    assert [path for path in paths if new[path] != old[path]] == WITH_SECRETS
+    assert sum(half[path] != old[path] for path in paths) == renamed
+    for found in (half, left):
+        assert all(found[path] in (old[path], new[path]) for path in paths)
+    assert new_password in new["/home/anna/.netrc"]
+    box.applied(settings(*USERS), changed=False, **variables)
+    assert box.sh(TEMPORARY) == ""
+
+
+def test_two_controllers_with_different_settings_forget_nothing(box: Box, stop: Stop) -> None:
+    box.applied(settings(), changed=True)
+    stop.at(1, "before")
+    with box.started(settings("anna")) as one:
+        assert stop.reached()
+        with box.started(settings("ben")) as other:
+            # It has read, and waits for the first one.
+            assert box.sees("pgrep -x flock")
+            stop.go()
+            said = other.communicate(timeout=RUN_LIMIT)[0]
+        assert one.wait(RUN_LIMIT) == 0
+    stop.never()
+    assert other.returncode != 0
+    assert f"{RECORD}: changed since it was read: run again" in said
+    assert len(box.read(ALL)) == len(PATHS)
+    # What the first one wrote is known, so that settings without it remove it.
+    box.applied(settings("ben"), changed=True)
+    assert box.sh(f"ls {' '.join(ALL)} 2>/dev/null | grep -c /anna/", check=False) == "0\n"
+
+
+@pytest.mark.parametrize("program", ["flock", "setpriv"])
+def test_a_program_that_the_host_lacks_is_named_with_its_package(box: Box, program: str) -> None:
+    box.sh(f"chmod -x /usr/bin/{program}")
+    try:
+        done = box.run(settings("anna"))
+    finally:
+        box.sh(f"chmod +x /usr/bin/{program}")
+    assert done.returncode != 0
+    assert f"{program} is missing on this host: install the package util-linux" in done.stderr
+    assert box.sh(f"ls {' '.join(ALL)} 2>/dev/null", check=False) == ""
+
+
+def test_the_folder_of_the_record_is_for_root_alone_again_after_one_run(box: Box) -> None:
+    box.applied(settings("anna"), changed=True)
+    box.sh("chmod 755 /var/lib/uplift; chown anna: /var/lib/uplift")
+    told = box.applied(settings("anna"), changed=True)
+    assert "clients: /var/lib/uplift: 755 " in told
+    assert box.sh("stat -c '%a %U:%G' /var/lib/uplift") == "700 root:root\n"
+    box.applied(settings("anna"), changed=False)
 
 
 def test_leftovers_of_a_killed_write_go_with_the_next_run(box: Box) -> None:

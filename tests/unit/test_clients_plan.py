@@ -190,6 +190,22 @@ def test_a_record_of_a_newer_version_is_refused() -> None:
         make(SETTINGS, host(record='{"version": 2}'))
 
 
+def test_the_host_is_told_which_record_the_plan_was_made_from() -> None:
+    assert make(SETTINGS, host()).seen == "absent"
+    there = dataclasses.replace(host(), record_sha256="ab" * 32)
+    assert make(SETTINGS, there).seen == "ab" * 32
+
+
+@pytest.mark.parametrize("rights", ["755 0:0", "700 1001:1002"])
+def test_a_folder_of_the_record_that_is_open_to_others_is_closed_and_told(rights: str) -> None:
+    there = apply(host(), make(SETTINGS, host()))
+    todo = make(SETTINGS, dataclasses.replace(there, folder=rights))
+    assert not todo.is_empty
+    assert todo.changes == ()
+    assert todo.lines == (f"/var/lib/uplift: {rights} -> 700 0:0",)
+    assert make(SETTINGS, dataclasses.replace(there, folder="700 0:0")).is_empty
+
+
 def test_a_killed_run_forgets_nothing() -> None:
     there = apply(host(), make(SETTINGS, host()))
     less = {**SETTINGS, "users": []}
@@ -209,15 +225,17 @@ def test_a_killed_run_forgets_nothing() -> None:
 
 def test_a_changed_secret_is_told_as_two_fingerprints() -> None:
     there = apply(host(), make(SETTINGS, host()))
-    todo = make(SETTINGS, there, password="other")
+    other = secrets.token_hex(16)
+    todo = make(SETTINGS, there, password=other)
     (line,) = [line for line in todo.lines if ".netrc" in line]
     assert line.startswith("/home/app/.netrc: machine n.example.com changed (")
-    assert " -> " in line and "other" not in line and PASSWORD not in line
+    assert " -> " in line and other not in line and PASSWORD not in line
 
 
 def test_a_value_of_someone_else_is_not_shown_when_it_may_hold_a_secret() -> None:
-    todo = make(SETTINGS, npmrc("registry=https://me:hunter2@old/\n"))
-    assert "hunter2" not in str(todo)
+    other = secrets.token_hex(16)
+    todo = make(SETTINGS, npmrc(f"registry=https://me:{other}@old/\n"))
+    assert other not in str(todo)
     assert "registry changed (" in str(todo.lines)
 
 
@@ -278,10 +296,11 @@ def test_leftovers_of_a_killed_run_are_cleaned_even_when_nothing_else_changes() 
 
 
 def test_a_secret_that_the_format_cannot_hold_is_named_but_not_shown() -> None:
-    todo = make(SETTINGS, host(), password="top secret")
+    spaced = f"{secrets.token_hex(8)} {secrets.token_hex(8)}"
+    todo = make(SETTINGS, host(), password=spaced)
     (error,) = todo.errors
     assert "/home/app/.netrc" in error or "~app/.netrc" in error
-    assert "secret('nexus/deployer')" in error and "top secret" not in error
+    assert "secret('nexus/deployer')" in error and spaced not in error
 
 
 def test_other_indexes_beside_ours_are_warned_of_also_in_the_old_pip_conf() -> None:

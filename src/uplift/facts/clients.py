@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
@@ -20,6 +21,7 @@ _SCRIPT = (
     r"""
 export LC_ALL=C
 record=RECORD
+folder=${record%/*}
 line() { printf '%s' "$1"; shift; printf '\t%s' "$@"; printf '\n'; }
 content() {
   dd if="$1" iflag=nofollow,nonblock,fullblock bs=LIMIT count=1 2>/dev/null | base64 -w 0
@@ -69,6 +71,7 @@ look_at() {
 }
 seen=
 line uid "$(id -u)"
+[ ! -d "$folder" ] || line folder "$(stat -L -c '%a %u:%g' "$folder")"
 for one in "$@"; do look_at "$one"; done
 if [ -f "$record" ] && [ ! -L "$record" ]; then
   line record "-$(base64 -w 0 "$record")"
@@ -114,19 +117,15 @@ class ClientFiles(FactBase[HostState | None]):
             raise FactProcessError(msg)
         users = {words[1]: words[2:] for words in lines if words[0] == "user"}
         there = {name: User(*words) for name, words in users.items() if words != ["none"]}
-        files = dict(_file(words, there) for words in lines if words[0] == "file")
+        single = {words[0]: words[1] for words in lines if words[0] in ("uid", "folder", "record")}
+        record = _decode(single["record"]) if "record" in single else None
         return HostState(
-            uid=next(int(words[1]) for words in lines if words[0] == "uid"),
+            uid=int(single["uid"]),
             users=there,
-            files=files,
-            record=next(
-                (
-                    _decode(words[1]).decode(errors="replace")
-                    for words in lines
-                    if words[0] == "record"
-                ),
-                None,
-            ),
+            files=dict(_file(words, there) for words in lines if words[0] == "file"),
+            record=None if record is None else record.decode(errors="replace"),
+            record_sha256="absent" if record is None else hashlib.sha256(record).hexdigest(),
+            folder=single.get("folder"),
         )
 
 

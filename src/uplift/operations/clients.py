@@ -88,8 +88,9 @@ def payload(todo: Plan) -> str:
 
 
 def _steps(todo: Plan) -> Iterator[list[str]]:
+    yield ["seen", todo.seen]
     for error in todo.errors:
-        yield ["fail", _encode(f"clients: {error}".encode())]
+        yield ["fail", _encode(error.encode())]
     if todo.first is not None:
         yield ["record", "always", _encode(todo.first.encode())]
     for change in todo.changes:
@@ -118,10 +119,16 @@ record=RECORD
 folder=${record%/*}
 unwritten=0
 failed=0
-say() { printf '%s\n' "$*" >&2; failed=1; }
-mkdir -p -m 0700 -- "$folder" || exit 1
+say() { printf 'clients: %s\n' "$*" >&2; failed=1; }
+# Whoever sends the steps must be able to end them before the reason can be heard.
+fail() { cat >/dev/null; say "$*"; exit 1; }
+for program in flock setpriv; do
+  command -v "$program" >/dev/null 2>&1 ||
+    fail "$program is missing on this host: install the package util-linux"
+done
+mkdir -p -- "$folder" && chown 0:0 "$folder" && chmod 0700 "$folder" || fail "cannot own $folder"
 exec 9>"$folder/clients.lock"
-flock -w 120 9 || { say "clients: another run has been writing here for two minutes"; exit 1; }
+flock -w 120 9 || fail "another run has been writing here for two minutes"
 
 # The hash of a file, "absent", or another word for what is no file.
 current() {
@@ -147,10 +154,16 @@ file() {
   fi
   printf '%s' "${7#-}" | as "$uid" "$gid" sh -c "$step" uplift "$1" "$home" "$3" "$4" "$5" "$gid"
 }
+# What this run does was decided by the record: one by another run since would be lost.
+check_record() {
+  there=absent
+  if [ -f "$record" ] && [ ! -L "$record" ]; then there=$(current "$record"); fi
+  [ "$there" = "$1" ] || fail "$record: changed since it was read: run again"
+}
 write_record() {
   temp=$(mktemp "$folder/.clients.json.uplift-XXXXXXXXXX") &&
     printf '%s' "${1#-}" | base64 -d >"$temp" && sync "$temp" && mv -fT "$temp" "$record" ||
-    { say "clients: cannot write $record"; unwritten=1; }
+    { say "cannot write $record"; unwritten=1; }
 }
 step=$(cat <<'STEP'
 set -e
@@ -191,17 +204,18 @@ rm -f -- "$folder"/.clients.json.uplift-??????????
 whole=0
 while IFS=' ' read -r verb one two three four five six; do
   case $verb in
+    seen) check_record "$one" ;;
     fail) say "$(printf '%s' "${one#-}" | base64 -d)" ;;
     record) if [ "$one" = always ] || [ "$unwritten" = 0 ]; then write_record "$two"; fi ;;
     put|remove|clean)
       if ! said=$(file "$verb" "$one" "$two" "$three" "$four" "$five" "$six" 2>&1); then
         if [ "$one" = / ]; then path=/$two; else path="~$one/$two"; fi
-        say "clients: $path: $said"; unwritten=1
+        say "$path: $said"; unwritten=1
       fi ;;
     end) whole=1 ;;
-    *) say "clients: no such step: $verb" ;;
+    *) say "no such step: $verb" ;;
   esac
 done
-[ "$whole" = 1 ] || say "clients: the list of steps was cut off: run again"
+[ "$whole" = 1 ] || say "the list of steps was cut off: run again"
 exit "$failed"
 """.replace("RECORD", RECORD_PATH).strip()

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from uplift.spec.clients.merge import Merged, merge
 from uplift.spec.clients.record import FileRecord, Record, parse
 from uplift.spec.clients.state import (
+    FOLDER,
+    FOLDER_RIGHTS,
     FORMATS,
     IN_THE_WAY,
     PIP,
@@ -48,6 +50,8 @@ class Plan:
         lines: what changes, one line a file.
         warnings: what is odd and not ours to change.
         errors: files that are left as they are, and why.
+        seen: hash of the record that this was decided by, ``absent`` without one.
+        folder: whether the record's folder has to be closed to others again.
     """
 
     changes: tuple[Change, ...] = ()
@@ -56,11 +60,14 @@ class Plan:
     lines: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
+    seen: str = "absent"
+    folder: bool = False
 
     @property
     def is_empty(self) -> bool:
         """Tell whether nothing has to be written."""
-        return not self.changes and self.first is None and self.last is None
+        record = self.first is not None or self.last is not None
+        return not (self.changes or record or self.folder)
 
 
 @dataclass
@@ -106,13 +113,23 @@ def plan(files: Sequence[Wanted], host: HostState, *, key: bytes, salt: str) -> 
     kept = {place: old for place, old in record.files.items() if place not in done}
     last = Record(record.salt, kept | {place: file.record for place, file in done.items()})
     found = list(done.values())
+    folder = _folder(host)
     return Plan(
         changes=tuple(file.change for file in found if file.change),
         **_records(host, record, last),
-        lines=tuple(file.line for file in found if file.line),
+        lines=(*folder, *(file.line for file in found if file.line)),
         warnings=tuple(text for file in found for text in file.warnings),
         errors=tuple(file.error for file in found if file.error),
+        seen=host.record_sha256,
+        folder=bool(folder),
     )
+
+
+def _folder(host: HostState) -> list[str]:
+    """Return what is wrong with the folder of the record, when there is one."""
+    if host.folder in (None, FOLDER_RIGHTS):
+        return []
+    return [f"{FOLDER}: {host.folder} -> {FOLDER_RIGHTS}"]
 
 
 def _records(host: HostState, old: Record, new: Record) -> dict[str, str | None]:

@@ -35,7 +35,9 @@ FORMATS: Mapping[str, type[Document]] = {
     HOST_UV: UvDocument,
 }
 
-RECORD_PATH = "/var/lib/uplift/clients.json"
+FOLDER = "/var/lib/uplift"
+FOLDER_RIGHTS = "700 0:0"
+RECORD_PATH = f"{FOLDER}/clients.json"
 
 
 @dataclass(frozen=True, order=True)
@@ -126,9 +128,13 @@ class HostState:
         users: by name; a user that does not exist is left out.
         files: by place; those of the record are among them.
         record: text of the record, None without one.
+        record_sha256: hash of its bytes, ``absent`` without one.
+        folder: mode and ``uid:gid`` of the record's folder, None without one.
     """
 
     uid: int
     users: Mapping[str, User]
     files: Mapping[Place, FileState]
     record: str | None = field(default=None, repr=False)
+    record_sha256: str = "absent"
+    folder: str | None = None
