@@ -169,6 +169,40 @@ def sources_of(
     return found | dict.fromkeys(host.inventory.get_override_data(), "--data")
 
 
+def files_of(names: Iterable[str], groups: Sequence[str], inventory: str) -> dict[str, str]:
+    """Return the same from the files alone, where there is no host of pyinfra to ask.
+
+    A name that a group's file sets and the inventory names too is shown with both: it may be data
+    of the host itself.
+
+    Args:
+        names: of the host's data.
+        groups: of the host, in pyinfra's order.
+        inventory: the inventory file, or what else pyinfra takes.
+    """
+    file = Path(inventory)
+    own = _words(file) if file.is_file() else frozenset()
+    folders = [Path("group_data")]
+    if file.is_file() and file.parent.resolve() != Path.cwd():
+        folders.append(file.parent / "group_data")
+    found: dict[str, str] = {}
+    for name in names:
+        files = (_file_with(name, group, folders) for group in reversed(("all", *groups)))
+        group_file = next((one for one in files if one), None)
+        both = group_file is not None and name in own
+        found[name] = f"{group_file} or {inventory}" if both else group_file or inventory
+    return found
+
+
+def _words(file: Path) -> frozenset[str]:
+    """Return the texts of a Python file: the keys of hosts' data are among them."""
+    if file.suffix != ".py":
+        return frozenset()
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    constants = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant))
+    return frozenset(value for value in constants if isinstance(value, str))
+
+
 def _file_with(name: str, group: str, folders: Iterable[Path]) -> str | None:
     files = [folder / f"{group}.py" for folder in folders]
     holding = [file for file in files if file.is_file() and name in _assigned(file)]

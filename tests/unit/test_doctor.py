@@ -292,6 +292,40 @@ def test_wrong_settings_are_listed_with_host_and_key(project: Path) -> None:
     assert "'version'" in str(found.remedy)
 
 
+def test_wrong_settings_are_usage_and_said_once_with_their_file(
+    project: Path, server: SshDouble
+) -> None:
+    (project / "group_data/all.py").write_text('uv = {"verson": "0.13.8"}\n')
+    data = {**server.data, "_sudo": True}
+    hosts = [("box", data), ("box-2", data), ("box-3", {**data, "docker": 7})]
+    (project / "inventories/prod.py").write_text(f"apps = {hosts!r}\n")
+    report = examine()
+    assert report.exit_code is Exit.USAGE
+    lines = str(on_controller(report)["settings"].remedy).splitlines()
+    assert sum(line.startswith("group_data/all.py: uv.verson: ") for line in lines) == 1
+    assert any(line.startswith("inventories/prod.py: docker: ") for line in lines)
+    assert [line for line in lines if line.endswith("(box-3)")] == lines[-1:]
+
+
+def test_data_of_a_host_may_stand_in_either_file(project: Path, server: SshDouble) -> None:
+    data = {**server.data, "_sudo": True, "uv": {"verson": "0.13.8"}}
+    (project / "inventories/prod.py").write_text(f"apps = [('box', {data!r})]\n")
+    remedy = str(on_controller(examine())["settings"].remedy)
+    assert "group_data/all.py or inventories/prod.py: uv.verson" in remedy
+
+
+def test_group_data_of_a_group_outside_the_limit_is_no_trouble(
+    project: Path, server: SshDouble
+) -> None:
+    (project / "group_data/services.py").write_text('uv = {"version": "0.13.8"}\n')
+    hosts = [("box", {**server.data, "_sudo": True})]
+    text = f"apps = {hosts!r}\nservices = ['box-2']\n"
+    (project / "inventories/prod.py").write_text(text)
+    report = examine("box")
+    assert [host.name for host in report.hosts] == ["box"]
+    assert "group data" not in on_controller(report)
+
+
 def test_group_data_that_no_group_is_named_after_is_pointed_out(project: Path) -> None:
     (project / "group_data/uv.py").write_text('uv = {"version": "0.13.8"}\n')
     found = on_controller(examine())["group data"]

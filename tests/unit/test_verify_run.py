@@ -62,7 +62,7 @@ def test_wrong_settings_are_64_and_said_once_before_any_test(
     (folder / "all.py").write_text("uv = {'verison': '0.13.8'}\n")
     assert run(["verify", INVENTORY]) == Exit.USAGE
     err = capfd.readouterr().err
-    assert err.count("uv.verison: unknown key, did you mean 'version'?") == 1
+    assert err.count("group_data/all.py: uv.verison: unknown key, did you mean 'version'?") == 1
     assert "ERROR" not in err
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -14,8 +14,8 @@ from packaging.specifiers import SpecifierSet
 from uplift import secrets
 from uplift.doctor.report import Finding, failed, ok, warning
 from uplift.remote.inventory import InventoryHost
-from uplift.settings import Settings, from_data
-from uplift.spec.errors import SettingsError, UpliftError
+from uplift.settings import Settings, files_of, from_data
+from uplift.spec.errors import Problem, SettingsError, UpliftError
 
 _DISTRIBUTION = "pyinfra-uplift"
 
@@ -25,22 +25,29 @@ def machine() -> list[Finding]:
     return [_python(), _packages(), _pyinfra(), _ssh(), _folder(Path.cwd())]
 
 
-def of_inventory(hosts: Sequence[InventoryHost]) -> tuple[list[Finding], dict[str, Settings]]:
+def of_inventory(
+    inventory: str, hosts: Sequence[InventoryHost], groups: Iterable[str]
+) -> tuple[list[Finding], dict[str, Settings]]:
     """Return findings about an inventory that was loaded, and the settings of its hosts.
 
     Args:
+        inventory: the file, or what else pyinfra takes.
         hosts: those that are looked at; hosts with wrong settings are missing in the result.
+        groups: of all hosts, also of those that are not looked at.
     """
     settings: dict[str, Settings] = {}
-    problems: dict[str, None] = {}
+    problems: dict[Problem, list[str]] = {}
     for host in hosts:
         try:
-            settings[host.name] = from_data(dict(host.data))
+            settings[host.name] = from_data(
+                dict(host.data), files_of(host.data, host.groups, inventory)
+            )
         except SettingsError as error:
-            problems |= dict.fromkeys(f"{host.name}: {problem}" for problem in error.problems)
+            for problem in error.problems:
+                problems.setdefault(problem, []).append(host.name)
     noun = "host" if len(hosts) == 1 else "hosts"
-    found = [ok("inventory", f"{len(hosts)} {noun}"), *_unread(Path.cwd(), hosts)]
-    found.append(_settings(list(problems)))
+    found = [ok("inventory", f"{len(hosts)} {noun}"), *_unread(Path.cwd(), groups)]
+    found.append(_settings(problems, len(hosts)))
     return [*found, *_secrets(settings.values())], settings
 
 
@@ -119,9 +126,9 @@ def _folder(folder: Path) -> Finding:
     )
 
 
-def _unread(folder: Path, hosts: Iterable[InventoryHost]) -> list[Finding]:
+def _unread(folder: Path, of_hosts: Iterable[str]) -> list[Finding]:
     """Find group data that no inventory's group is named after: pyinfra never reads it."""
-    groups = {"all", *(group for host in hosts for group in host.groups)}
+    groups = {"all", *of_hosts}
     groups |= {file.stem for file in (folder / "inventories").glob("*.py")}
     files = sorted((folder / "group_data").glob("*.py"))
     unread = [file for file in files if file.stem not in groups and _has_values(file)]
@@ -142,12 +149,15 @@ def _has_values(file: Path) -> bool:
     return any(" = " in line and not line.startswith("#") for line in lines)
 
 
-def _settings(problems: Sequence[str]) -> Finding:
+def _settings(problems: Mapping[Problem, Sequence[str]], count: int) -> Finding:
+    """Return each problem once, with the hosts that have it unless it is all of them."""
     if not problems:
         return ok("settings", "valid")
-    return failed(
-        "settings", f"{len(problems)} wrong", "Correct in group_data:\n" + "\n".join(problems)
-    )
+    lines = [
+        str(problem) + (f" ({', '.join(names)})" if len(names) < count else "")
+        for problem, names in problems.items()
+    ]
+    return failed("settings", f"{len(problems)} wrong", "Correct:\n" + "\n".join(lines))
 
 
 def _secrets(settings: Iterable[Settings]) -> list[Finding]:

@@ -32,10 +32,12 @@ def diagnose(
     """
     machine = controller.machine()
     try:
-        hosts = inventories.hosts(inventory, limit)
+        every = inventories.hosts(inventory)
+        hosts = inventories.select(every, limit, inventory)
     except UsageError as error:
         return Report(inventory, (*machine, controller.unusable(error)), ())
-    findings, settings = controller.of_inventory(hosts)
+    groups = {group for host in every for group in host.groups}
+    findings, settings = controller.of_inventory(inventory, hosts, groups)
     reports = _examine(hosts, settings, connect_limit)
     return Report(inventory, (*machine, *findings), reports)
 

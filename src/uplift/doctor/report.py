@@ -102,14 +102,15 @@ class Report:
 
     @property
     def exit_code(self) -> Exit:
-        """Return 64 without a usable inventory, 3 with lost hosts, 1 with other failures."""
-        if not self.hosts:
+        """Return 64 without usable inventory or settings, 3 with lost hosts, 1 with failures."""
+        wrong = [it.check for it in self.controller if it.status is Status.FAILED]
+        if not self.hosts or "settings" in wrong:
             return Exit.USAGE
         if not all(host.reached for host in self.hosts):
             return Exit.HELD
-        findings = [*self.controller, *(it for host in self.hosts for it in host.findings)]
-        wrong = any(finding.status is Status.FAILED for finding in findings)
-        return Exit.FAILED if wrong else Exit.DONE
+        findings = (it for host in self.hosts for it in host.findings)
+        trouble = wrong or any(finding.status is Status.FAILED for finding in findings)
+        return Exit.FAILED if trouble else Exit.DONE
 
 
 def complete(findings: Iterable[Finding], why: str) -> tuple[Finding, ...]:

@@ -90,7 +90,7 @@ def _begin(config: pytest.Config) -> Session:
     try:
         every = inventory.hosts(name)
         chosen = inventory.select(every, config.getoption(LIMIT), name)
-        _check_settings(chosen)
+        _check_settings(chosen, name)
         connections = Connections.prepare(chosen, Path.cwd())
     except UpliftError as wrong:
         raise pytest.UsageError(str(wrong)) from None
@@ -100,14 +100,14 @@ def _begin(config: pytest.Config) -> Session:
     return Session(connections, sorted({group for host in every for group in host.groups}))
 
 
-def _check_settings(hosts: Iterable[InventoryHost]) -> None:
+def _check_settings(hosts: Iterable[InventoryHost], name: str) -> None:
     """Refuse wrong settings once, before anything connects: else each test would fail of them."""
-    from uplift.settings import from_data
+    from uplift.settings import files_of, from_data
 
     found: dict[Problem, None] = {}
     for host in hosts:
         try:
-            from_data(dict(host.data))
+            from_data(dict(host.data), files_of(host.data, host.groups, name))
         except SettingsError as error:
             found |= dict.fromkeys(error.problems)
     if found:
