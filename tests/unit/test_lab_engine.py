@@ -24,15 +24,55 @@ def no_docker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     return address
 
 
-@pytest.mark.parametrize("words", [["up"], ["up", "--yes"], ["status", "--all"], ["down"]])
+@pytest.mark.parametrize(
+    "words", [["up"], ["up", "--yes"], ["status", "--all"], ["down"], ["image"], ["image", "host"]]
+)
 def test_no_docker_says_what_to_do_and_leaves_nothing_behind(
     no_docker: str, words: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert run(["lab", *words]) == Exit.FAILED
     said = capsys.readouterr().err
     assert f"no Docker Engine answers at {no_docker}" in said
-    assert "uplift lab up --yes" in said
+    assert f"DOCKER_HOST is set to {no_docker}: unset it" in said
+    assert "--yes" not in said
+    assert "Connection aborted" not in said
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_docker_at_the_usual_address_says_how_to_install_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.setattr("uplift.lab.engine.SOCKET", f"unix://{tmp_path}/docker.sock")
+    with pytest.raises(UpliftError, match="uplift lab up --yes"):
+        engine.connect()
+
+
+class NoDocker:
+    """An Engine that holds nothing of any lab but a network of the lab `mine`."""
+
+    def __init__(self) -> None:
+        self.networks = self.containers = self.volumes = self
+        self.attrs = {"Labels": {"io.uplift.lab": "mine"}}
+
+    def list(self, *, filters: dict[str, str], **_: object) -> list[NoDocker]:
+        return [self] if filters["label"] == "io.uplift.lab" else []
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return self.attrs["Labels"]
+
+
+def test_a_lab_that_is_not_there_is_not_removed_with_success(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("uplift.lab.engine.connect", NoDocker)
+    assert run(["lab", "down", "mien"]) == Exit.USAGE
+    said = " ".join(capsys.readouterr().err.split())
+    assert "no lab 'mien' on this machine. Did you mean 'mine'? There are: mine" in said
+    monkeypatch.setenv("UPLIFT_LAB", "mien")
+    assert run(["lab", "down"]) == Exit.DONE
 
 
 @pytest.mark.parametrize("address", ["tcp://192.0.2.1:2375", "ssh://192.0.2.1"])

@@ -12,7 +12,8 @@ from docker.errors import APIError
 from uplift.lab import engine, images, inspect, names
 from uplift.lab.report import Report, silent
 from uplift.lab.state import Places, locked
-from uplift.spec.errors import UpliftError
+from uplift.spec.base import near_miss
+from uplift.spec.errors import UpliftError, UsageError
 
 
 def down(
@@ -27,6 +28,9 @@ def down(
 
     Returns:
         One line for each thing that was removed; empty when there was nothing.
+
+    Raises:
+        UsageError: there is nothing of the lab that was named.
     """
     places = Places.of(name)
     client = engine.connect()
@@ -37,9 +41,19 @@ def down(
         removed += _volumes(client, places.name)
         removed += _networks(client, places.name)
         removed += _files(places)
+    if name and not removed:
+        raise UsageError(_unknown(places.name, inspect.labs(client)))
     if with_images:
         removed += _images(client, report)
     return removed
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    guess = near_miss(name, known)
+    hint = f" Did you mean {guess!r}?" if guess else ""
+    return (
+        f"there is no lab {name!r} on this machine.{hint} There are: {', '.join(known) or 'none'}"
+    )
 
 
 def _containers(client: DockerClient, lab: str, report: Report) -> list[str]:

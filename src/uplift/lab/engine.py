@@ -13,12 +13,14 @@ from typing import IO
 import docker
 from docker import DockerClient
 from docker.errors import DockerException
+from requests import RequestException
 
 from uplift.lab.report import Report
 from uplift.spec.errors import UpliftError, UsageError
 
 SOCKET = "unix:///var/run/docker.sock"
-START_LIMIT = 60  # seconds
+ANSWER_LIMIT = 180  # seconds
+START_LIMIT = 60
 APT_LIMIT = 900
 QUESTION_LIMIT = 60
 SYSTEMD_LIMIT = 120
@@ -35,8 +37,11 @@ _RUN = Path("/var/run")
 _SYSTEMD = Path("/run/systemd/system")
 
 
-def connect() -> DockerClient:
+def connect(timeout: float = ANSWER_LIMIT) -> DockerClient:
     """Return a client of the local Docker Engine.
+
+    Args:
+        timeout: seconds without a byte after which a call is given up.
 
     Raises:
         UpliftError: no Engine answers; the text says what to do.
@@ -44,9 +49,9 @@ def connect() -> DockerClient:
     """
     address = _address()
     try:
-        client = docker.DockerClient(base_url=address, version="auto", timeout=180)
+        client = docker.DockerClient(base_url=address, version="auto", timeout=int(timeout))
         client.ping()
-    except DockerException as error:
+    except (DockerException, RequestException) as error:
         raise UpliftError(_advice(address, error)) from error
     return client
 
@@ -61,11 +66,17 @@ def _address() -> str:
     return address
 
 
-def _advice(address: str, error: DockerException) -> str:
+def _advice(address: str, error: Exception) -> str:
     if "Permission denied" in str(error) or "PermissionError" in str(error):
         return (
             f"this user may not use Docker at {address}.\n"
             "Run as root, or `sudo usermod -aG docker $USER` and log in again."
+        )
+    if address != SOCKET:
+        return (
+            f"no Docker Engine answers at {address}.\n"
+            f"DOCKER_HOST is set to {address}: unset it to use the usual one ({SOCKET}),\n"
+            "or start the Engine that it names."
         )
     return (
         f"no Docker Engine answers at {address}.\n"

@@ -13,6 +13,7 @@ from docker.errors import APIError, DockerException, ImageNotFound
 from docker.models.images import Image as EngineImage
 from requests import RequestException
 
+from uplift.lab import engine
 from uplift.lab.images.places import Report
 from uplift.lab.images.processes import Tail
 from uplift.spec.errors import UpliftError
@@ -26,14 +27,9 @@ def connect(timeout: float = SILENCE_LIMIT) -> docker.DockerClient:
     """Reach the local Docker Engine.
 
     Raises:
-        UpliftError: it does not answer.
+        UpliftError: it does not answer; the text says what to do.
     """
-    try:
-        client = docker.from_env(timeout=int(timeout))
-        client.ping()
-    except (DockerException, RequestException) as error:
-        raise UpliftError(f"The Docker Engine does not answer: {error}") from error
-    return client
+    return engine.connect(timeout)
 
 
 def find(client: docker.DockerClient, tag: str) -> EngineImage | None:
