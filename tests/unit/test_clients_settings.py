@@ -24,7 +24,7 @@ def machine(name: str, login: str = "a") -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("settings", "path", "text"),
     [
-        (user(netrc=[{**machine("n"), "password": "pw"}]), ".password", 'write secret("nexus/'),
+        (user(netrc=[{**machine("n"), "password": "pw"}]), ".password", 'write secret("NAME")'),
         (user(netrc=[machine("n:8081")]), ".machine", "no ports"),
         (user(netrc=[machine("n/x")]), ".machine", "no paths"),
         (user(netrc=[machine("N")]), ".machine", "lower case"),

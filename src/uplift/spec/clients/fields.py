@@ -25,7 +25,7 @@ def _secret_ref(value: Any) -> Any:
     if isinstance(value, str):
         msg = (
             "a password or token never stands in the settings: store it with "
-            '`uplift secrets set nexus/deployer` and write secret("nexus/deployer") here'
+            '`uplift secrets set NAME` and write secret("NAME") here, under a name of your choice'
         )
         raise ValueError(msg)
     return value
