@@ -68,8 +68,9 @@ def test_the_index_is_not_asked_again_for_what_is_recorded(
 def test_one_run_asks_once_for_all_hosts_also_when_the_answer_is_an_error(index: Index) -> None:
     wanted = Uv(version="9.9.9", index=index.url)
     for _ in range(2):
-        with pytest.raises(UpliftError, match=r"from versions: 1\.2\.2, 1\.2\.3"):
+        with pytest.raises(UpliftError, match=r"from versions: 1\.2\.2, 1\.2\.3") as error:
             uv.release(wanted, "x86_64")
+        assert "Change uv.version in group_data" in str(error.value)
     assert index.requests.count("/simple/uv/") == 1
 
 

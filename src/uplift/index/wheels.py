@@ -161,4 +161,8 @@ def _reason(wanted: Wanted, output: str) -> str:
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
     # pip lists every version that there is, hundreds of them; the last ones help with a typo.
     errors = [re.sub(r"(from versions: )(?:[^ )]+, ){6,}", r"\1…, ", error) for error in errors]
-    return f"{wanted}: the controller's index did not give it: " + "; ".join(errors or lines[-3:])
+    text = f"{wanted}: the controller's index did not give it: " + "; ".join(errors or lines[-3:])
+    # "none" are also the versions of an index that does not answer.
+    if re.search(r"\(from versions: (?!none\))", text):
+        text += f"\nChange {wanted.name}.version in group_data to one that there is."
+    return text
