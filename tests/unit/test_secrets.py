@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import stat
 import subprocess
 import sys
@@ -586,7 +587,31 @@ def test_a_wrong_text_can_be_edited_again(store: Store, editor: Editor) -> None:
     assert edit(store, again) is True
     assert store.values() == {"a": Secret("x")}
     assert len(asked) == 1
-    assert "not valid TOML" in asked[0]
+    assert "the edited text is not valid TOML" in asked[0]
+
+
+def test_a_name_that_an_edit_repeats_is_named_and_nothing_is_kept(
+    store: Store, editor: Editor
+) -> None:
+    value = secrets.token_hex(8)
+    before = store.path.read_bytes()
+    editor(f'path.write_text(\'"a/b" = "{value}"\\n"a/b" = "y"\\n\')')
+    with pytest.raises(SecretsError, match="a/b stands there twice") as caught:
+        edit(store, never)
+    assert "the edited text is not valid TOML (at line 2" in str(caught.value)
+    assert "Nothing was stored" in str(caught.value)
+    assert value not in str(caught.value)
+    assert store.path.read_bytes() == before
+
+
+def test_an_edit_before_init_opens_no_editor(project: Path, editor: Editor, tmp_path: Path) -> None:
+    editor(f"pathlib.Path({str(tmp_path / 'opened')!r}).touch()")
+    with pytest.raises(SecretsError, match="uplift secrets init"):
+        edit(Store(project), never)
+    new_identity(Store(project).identity_paths()[0])
+    with pytest.raises(SecretsError, match="lists nobody to encrypt for"):
+        edit(Store(project), never)
+    assert not (tmp_path / "opened").exists()
 
 
 def test_the_plain_text_is_gone_when_the_edit_is_killed(

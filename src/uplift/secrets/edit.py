@@ -16,10 +16,11 @@ from typing import NoReturn
 
 from uplift.secrets.errors import SecretsError
 from uplift.secrets.files import locked
-from uplift.secrets.store import Store
+from uplift.secrets.store import Store, parse
 from uplift.spec.secret import Secret
 
 _TMPFS = 0x01021994  # f_type of statfs(2), as `stat -f -c %t` prints it
+_KEPT = "secrets.age is as it was"
 
 
 def edit(store: Store, again: Callable[[str], bool]) -> bool:
@@ -30,10 +31,12 @@ def edit(store: Store, again: Callable[[str], bool]) -> bool:
         again: asked with what is wrong with an edited text; whether to open the editor once more.
 
     Raises:
-        SecretsError: the text is not valid, or the editor failed: the file stays as it was.
+        SecretsError: nothing could be stored, the text is not valid, or the editor failed: the file
+            stays as it was.
         LockedError: somebody else edits.
     """
     with locked(store.folder, "secrets"), _folder() as folder:
+        store.check_writable()
         before = store.read()
         file = folder / "secrets.toml"
         file.touch(mode=0o600)
@@ -44,10 +47,11 @@ def edit(store: Store, again: Callable[[str], bool]) -> bool:
             if after == before:
                 return False
             try:
+                parse(after, "the edited text")
                 store.write(after)
             except SecretsError as wrong:
                 if not again(str(wrong)):
-                    raise
+                    raise SecretsError(f"{wrong}\nNothing was stored: {_KEPT}") from None
             else:
                 return True
 

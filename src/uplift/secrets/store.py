@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ STORE = "secrets.age"
 RECIPIENTS = "secrets.recipients"
 IDENTITY_VARIABLE = "UPLIFT_AGE_IDENTITY_FILE"
 
+_LINE = re.compile(
+    rf"""\s*(["']?)(?P<name>{NAME.pattern})\1\s*=\s*(?P<quote>["'])(?!(?P=quote){{2}}).*(?P=quote)\s*"""
+)
 _HEADER = '# One line a secret: "nexus/admin" = "value"\n'
 
 
@@ -84,6 +88,15 @@ class Store:
                 "so you could not read the result.\nAdd it: uplift secrets init"
             ) from None
         files.write_private(self.path, encrypted, 0o644)
+
+    def check_writable(self) -> None:
+        """Refuse early what :meth:`write` would refuse for any text.
+
+        Raises:
+            SecretsError: there is no key, or nobody to encrypt for.
+        """
+        self._needed_identity()
+        self._recipients()
 
     def set(self, name: str, value: Secret) -> None:
         """Add or replace one secret; all other lines and comments stay.
@@ -203,10 +216,24 @@ def parse(text: Secret, source: str) -> dict[str, Secret]:
     except tomllib.TOMLDecodeError as error:
         # Only the place: what TOML quotes may be a part of a secret.
         broken = str(error).rpartition("(")[2].rstrip(")")
+        repeated = _repeated(text.reveal(), broken) if "overwrite" in str(error) else None
+        broken += f": {repeated} stands there twice" if repeated else ""
     if broken is not None:
         # Raised here, so that the parser's frames with the text in them are not kept.
         raise SecretsError(f'{source} is not valid TOML ({broken}); write "name" = "value"')
     return {name: _checked(name, value, source) for name, value in _flat(content, source)}
+
+
+def _repeated(text: str, place: str) -> str | None:
+    """Return the name on the line of an error, if an earlier line has it too.
+
+    Only a line that is wholly a name and its value counts: others may be a part of a secret.
+    """
+    number = re.search(r"at line (\d+)", place)
+    lines = text.splitlines()[: int(number[1]) if number else 0]
+    names = [found["name"] for line in lines if (found := _LINE.fullmatch(line))]
+    whole = bool(lines) and _LINE.fullmatch(lines[-1]) is not None
+    return names[-1] if whole and names[-1] in names[:-1] else None
 
 
 def _flat(content: Mapping[str, Any], source: str) -> list[tuple[str, Any]]:
