@@ -17,6 +17,9 @@ import pytest
 
 from uplift.spec.container.plan import STEPS
 
+# Minutes of starts, stops and waits, and no deploy stands on it yet.
+pytestmark = pytest.mark.slow
+
 PROJECT = Path(__file__).parents[2]
 IMAGE = "registry:5000/redis:8"
 SERVER = ["redis-server", "--appendonly", "yes", "--appendfsync", "always"]
