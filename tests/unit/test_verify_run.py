@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +15,7 @@ import verify_double
 
 from uplift.cli.main import run
 from uplift.spec.errors import Exit
+from uplift.verify import run as verify_run
 
 INVENTORY = "inventories/prod.py"
 
@@ -30,6 +35,40 @@ def write(project: Path, subject: str, text: str) -> None:
     file = project / "tests" / "verify" / f"test_{subject}.py"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text + "\n")
+
+
+WAITS = """
+import pathlib, sys, time
+pathlib.Path(sys.argv[1]).touch()
+while True:
+    try:
+        time.sleep(60)
+    except KeyboardInterrupt:
+        if sys.argv[2] == "ends":
+            sys.exit(2)
+"""
+
+
+@pytest.mark.parametrize(("how", "code"), [("ends", 2), ("stays", -signal.SIGKILL)])
+def test_an_interrupt_that_pytest_did_not_get_is_passed_on_and_ends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, code: int
+) -> None:
+    monkeypatch.setattr(verify_run, "CLEAN_UP_LIMIT", 0.5)
+    ready = tmp_path / "ready"
+    child = subprocess.Popen([sys.executable, "-c", WAITS, str(ready), how])
+    limit = time.monotonic() + 20
+    while not ready.exists():
+        assert time.monotonic() < limit
+        time.sleep(0.02)
+    verify_run._end(child)
+    assert child.wait(20) == code
+
+
+def test_no_index_is_asked_again_and_again() -> None:
+    suite = (Path(__file__).parents[1] / "verify" / "test_clients.py").read_text()
+    for client in ("{clients.UV_ONCE} uv pip install", "pip download {clients.PIP_ONCE}"):
+        assert client in suite
+    assert "npm view {clients.NPM_ONCE}" in suite
 
 
 def test_all_passed_is_0_with_a_table(project: Path, capfd: pytest.CaptureFixture[str]) -> None:

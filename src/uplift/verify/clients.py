@@ -15,6 +15,13 @@ from uplift.verify import files
 if TYPE_CHECKING:
     from testinfra.host import Host
 
+# An index that does not answer is asked once, for this many seconds: by themselves clients repeat
+# that for minutes.
+INDEX_LIMIT = 15
+UV_ONCE = f"UV_HTTP_RETRIES=0 UV_HTTP_TIMEOUT={INDEX_LIMIT}"
+PIP_ONCE = f"--retries 0 --timeout {INDEX_LIMIT}"
+NPM_ONCE = f"--fetch-retries=0 --fetch-timeout={INDEX_LIMIT * 1000}"
+
 
 class Login(NamedTuple):
     """A user name and what proves it."""

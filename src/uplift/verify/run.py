@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -15,7 +16,7 @@ from uplift.spec.errors import Exit, UpliftError, UsageError
 from uplift.verify.results import OUTCOMES
 
 SUBJECTS = ("certificates", "docker", "uv", "clients", "secrets")
-CLEAN_UP_LIMIT = 30.0  # seconds for pytest to close its connections after Ctrl-C
+CLEAN_UP_LIMIT = 3.0  # seconds for pytest to close its connections after Ctrl-C
 
 # pytest's exit codes, here because importing pytest takes longer than all the rest.
 _TESTS_FAILED, _USAGE_ERROR, _NOTHING_COLLECTED = 1, 4, 5
@@ -145,12 +146,17 @@ def _pytest(command: Sequence[str], complaints: Path) -> int:
         try:
             return child.wait()
         except KeyboardInterrupt:
-            # It got the same signal: let it close its connections.
-            try:
-                child.wait(CLEAN_UP_LIMIT)
-            except subprocess.TimeoutExpired:
-                child.kill()
+            _end(child)
             raise
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Let pytest close its connections; on a terminal it got the same signal, else it gets it."""
+    for further in (signal.SIGINT, signal.SIGKILL):
+        try:
+            child.wait(CLEAN_UP_LIMIT)
+        except subprocess.TimeoutExpired:
+            child.send_signal(further)
 
 
 def _error(request: Request, code: int, said: str) -> UpliftError:
