@@ -114,6 +114,19 @@ def test_an_unreachable_host_is_3_and_has_its_row(
     assert out.splitlines()[-1] == "3 hosts: 2 passed, 0 failed, 0 skipped, 1 unreachable"
 
 
+def test_a_changed_host_key_has_its_row_and_its_remedy(
+    project: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    ssh = project / "bin" / "ssh"
+    said = "@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @"
+    ssh.write_text(f"#!/bin/sh\necho '{said}' >&2; exit 255\n")
+    assert run(["verify", INVENTORY, "--limit", "web-2"]) == Exit.HELD
+    out = " ".join(capfd.readouterr().out.split())
+    assert "web-2 │ unreachable" in out
+    assert "Compare the fingerprints" in out
+    assert "uplift doctor" in out
+
+
 def test_json_is_all_that_stands_on_stdout(
     project: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -70,12 +70,14 @@ def _print(verdict: Verdict) -> None:
 
 
 def _table(verdict: Verdict) -> Table:
-    table = Table("host", *verdict.subjects)
+    # Where no host was reached, nothing was tested: one column still says so.
+    columns = verdict.subjects or ["result"]
+    table = Table("host", *columns)
     for host in verdict.hosts:
         if host["reachable"]:
             cells = [_cell(host["subjects"].get(subject)) for subject in verdict.subjects]
         else:
-            cells = ["[red]unreachable[/]"] * len(verdict.subjects)
+            cells = ["[red]unreachable[/]"] * len(columns)
         table.add_row(escape(host["name"]), *cells)
     return table
 

@@ -160,6 +160,11 @@ def _reason(errors: str, code: int) -> str:
         return ""
     if sudo.REFUSED in errors:
         return f"sudo refused the password. {sudo.REMEDY}"
+    if "IDENTIFICATION HAS CHANGED" in errors:
+        return (
+            "its host key is not the known one. Compare the fingerprints before you trust it: "
+            "`uplift doctor` has the commands"
+        )
     lines = [line.strip() for line in errors.splitlines() if line.strip(" @\r")]
     return " ".join(lines[-4:]) or f"ssh ended with exit code {code}"
 
