@@ -13,8 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import docker
-import httpx
 import pytest
+import requests
 from docker.errors import ImageNotFound
 from docker.models.containers import Container
 
@@ -213,8 +213,8 @@ def _service(name: str, port: int) -> Iterator[tuple[Container, str]]:
 def wait_for(url: str) -> bytes:
     end = time.monotonic() + SERVICE_LIMIT
     while True:
-        with suppress(httpx.HTTPError):
-            answer = httpx.get(url, timeout=10)
+        with suppress(requests.RequestException):
+            answer = requests.get(url, timeout=10)
             if answer.status_code == 200:
                 return answer.content
         assert time.monotonic() < end, f"{url} does not answer"

@@ -66,9 +66,9 @@ def test_an_interrupt_that_pytest_did_not_get_is_passed_on_and_ends_it(
 
 def test_no_index_is_asked_again_and_again() -> None:
     suite = (Path(__file__).parents[1] / "verify" / "test_clients.py").read_text()
-    for client in ("{clients.UV_ONCE} uv pip install", "pip download {clients.PIP_ONCE}"):
+    for client in ("{clients.UV_BRIEFLY} uv pip install", "pip download {clients.PIP_BRIEFLY}"):
         assert client in suite
-    assert "npm view {clients.NPM_ONCE}" in suite
+    assert "npm view {clients.NPM_BRIEFLY}" in suite
 
 
 def test_all_passed_is_0_with_a_table(project: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -185,7 +185,7 @@ def test_uv_resolves_through_its_index(host: Host, wanted: Clients) -> None:
         said = users.as_user(
             host,
             one.user,
-            f"{clients.UV_ONCE} uv pip install -v --dry-run --no-cache --no-deps --system "
+            f"{clients.UV_BRIEFLY} uv pip install -v --dry-run --no-cache --no-deps --system "
             "--break-system-packages --reinstall %s",
             package,
         )
@@ -208,7 +208,7 @@ def test_pip_downloads_through_its_index(host: Host, wanted: Clients) -> None:
             host,
             one.user,
             "folder=$(mktemp -d) && trap 'rm -rf \"$folder\"' EXIT && "
-            f"python3 -m pip download {clients.PIP_ONCE} "
+            f"python3 -m pip download {clients.PIP_BRIEFLY} "
             '-v --no-deps --no-cache-dir -d "$folder" %s 2>&1',
             wanted.probe.python,
         )
@@ -227,7 +227,7 @@ def test_npm_finds_packages_through_its_registry(host: Host, wanted: Clients) ->
             host,
             one.user,
             "folder=$(mktemp -d) && trap 'rm -rf \"$folder\"' EXIT && "
-            f'npm view {clients.NPM_ONCE} --cache "$folder" --loglevel http %s name 2>&1',
+            f'npm view {clients.NPM_BRIEFLY} --cache "$folder" --loglevel http %s name 2>&1',
             wanted.probe.npm,
         )
         if said.rc != 0 or url.rstrip("/") not in said.stdout:

@@ -15,12 +15,14 @@ from uplift.verify import files
 if TYPE_CHECKING:
     from testinfra.host import Host
 
-# An index that does not answer is asked once, for this many seconds: by themselves clients repeat
-# that for minutes.
+# An index that does not answer is asked twice, for this many seconds each: by themselves clients
+# repeat that for minutes. Once would call every lost packet a failure.
 INDEX_LIMIT = 15
-UV_ONCE = f"UV_HTTP_RETRIES=0 UV_HTTP_TIMEOUT={INDEX_LIMIT}"
-PIP_ONCE = f"--retries 0 --timeout {INDEX_LIMIT}"
-NPM_ONCE = f"--fetch-retries=0 --fetch-timeout={INDEX_LIMIT * 1000}"
+UV_BRIEFLY = f"UV_HTTP_RETRIES=1 UV_HTTP_TIMEOUT={INDEX_LIMIT}"
+PIP_BRIEFLY = f"--retries 1 --timeout {INDEX_LIMIT}"
+NPM_BRIEFLY = (
+    f"--fetch-retries=1 --fetch-retry-mintimeout=1000 --fetch-timeout={INDEX_LIMIT * 1000}"
+)
 
 
 class Login(NamedTuple):
