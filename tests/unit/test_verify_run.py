@@ -14,8 +14,10 @@ import pytest
 import verify_double
 
 from uplift.cli.main import run
-from uplift.spec.errors import Exit
+from uplift.remote.inventory import InventoryHost
+from uplift.spec.errors import Exit, UsageError
 from uplift.verify import run as verify_run
+from uplift.verify.connection import Connections
 
 INVENTORY = "inventories/prod.py"
 
@@ -168,3 +170,11 @@ def test_a_test_file_that_does_not_load_is_shown(
     write(project, "uv", "import no_such_module_here")
     assert run(["verify", INVENTORY, "--limit", "web-1"]) == Exit.FAILED
     assert "no_such_module_here" in capfd.readouterr().err
+
+
+def test_a_machine_without_ssh_is_told_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UsageError, match="apt-get install openssh-client"):
+        Connections.prepare([InventoryHost("web-1", (), {})], tmp_path)

@@ -86,6 +86,8 @@ class Connections:
         refused = [f"{host.name}: {why}" for host in hosts if (why := ssh_config.refusal(host))]
         if refused:
             raise UsageError("these hosts cannot be verified:\n" + "\n".join(refused))
+        if shutil.which("ssh") is None:
+            raise UsageError("there is no ssh on this machine: apt-get install openssh-client")
         passwords = [sudo.password(host.data) for host in hosts]
         made = cls(_folder())
         for number, (host, password) in enumerate(zip(hosts, passwords, strict=True)):
