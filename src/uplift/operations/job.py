@@ -46,7 +46,7 @@ set -eu
 umask 077
 base=/var/lib/uplift/jobs; dir=$base/$1; unit=uplift-$1
 [ -d /run/systemd/system ] || { echo "uplift: this host has no systemd to run jobs" >&2; exit 69; }
-install -d -m 0700 -o 0 -g 0 "${base%/*}" "$base"
+install -d -m 0700 "${base%/*}" "$base"
 exec 9>"$base/.lock"; flock -w 60 9 || { echo "uplift: $base/.lock is held" >&2; exit 1; }
 runs() { systemctl is-active --quiet "$unit"; }
 if ! runs; then

@@ -17,7 +17,7 @@ set -eu
 umask 022
 export DEBIAN_FRONTEND=noninteractive PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 file=@file@; before=/var/lib/uplift/docker-daemon.json.before
-install -d -m 0700 -o 0 -g 0 /var/lib/uplift
+install -d -m 0700 /var/lib/uplift
 say() { printf 'uplift: %s\n' "$*"; }
 fail() { say "$*"; exit 1; }
 
