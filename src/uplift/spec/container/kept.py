@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from uplift.spec.container.models import Container
+from uplift.spec.container.state import by_word
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,7 @@ def parse(lines: Iterable[str]) -> Kept:
     Raises:
         ValueError: the lines are not the script's.
     """
-    found: dict[str, list[list[str]]] = {}
-    for line in lines:
-        word, *values = line.split()
-        found.setdefault(word, []).append(values)
-    if "end" not in found:
-        msg = "the script that reads releases did not reach its end"
-        raise ValueError(msg)
+    found = by_word(lines, "releases")
     releases: dict[str, list[str]] = {}
     for name, image in found.get("release", ()):
         releases.setdefault(name, []).append(image)

@@ -62,6 +62,26 @@ class State:
         return repr(words)
 
 
+def by_word(lines: Iterable[str], what: str) -> dict[str, list[list[str]]]:
+    """Sort the lines of a fact's script by their first word.
+
+    Args:
+        lines: what the script printed, words parted by blanks.
+        what: the script reads, for the error's text.
+
+    Raises:
+        ValueError: the last line is missing: the script was cut off.
+    """
+    found: dict[str, list[list[str]]] = {}
+    for line in lines:
+        word, *values = line.split()
+        found.setdefault(word, []).append(values)
+    if "end" not in found:
+        msg = f"the script that reads {what} did not reach its end"
+        raise ValueError(msg)
+    return found
+
+
 def parse(lines: Iterable[str]) -> State:
     """Read the lines of the fact's script: words parted by blanks.
 
@@ -71,13 +91,7 @@ def parse(lines: Iterable[str]) -> State:
     Raises:
         ValueError: the lines are not the script's.
     """
-    found: dict[str, list[list[str]]] = {}
-    for line in lines:
-        word, *values = line.split()
-        found.setdefault(word, []).append(values)
-    if "end" not in found:
-        msg = "the script that reads containers did not reach its end"
-        raise ValueError(msg)
+    found = by_word(lines, "containers")
     images = {image.id: image for image in map(_image, _objects(found, "images"))}
     return State(
         docker=found["docker"][0] == ["yes"],
