@@ -12,6 +12,8 @@ _groups = _inventory.groups_or_exit()
 
 # The host that runs the registry, Nexus and InfluxDB, and builds images: lab-1.
 services = _groups["services"]
+# Its values stand in group_data/lab_services.py: those of group_data/lab.py hold for every host.
+lab_services = services
 builders = _groups["builders"]
 
 # Hosts that run applications: lab-2, lab-3, …; lab-1 when it is the only one.

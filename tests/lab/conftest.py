@@ -19,7 +19,7 @@ from uplift.lab.names import path_hash
 PROJECT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 SCRIPTS = Path(sys.executable).parent
-HOSTS = 3
+HOSTS = int(os.environ.get("UPLIFT_TEST_HOSTS", "3"))
 UP_LIMIT = 1800  # seconds; images may have to be built
 RUN_LIMIT = 900
 

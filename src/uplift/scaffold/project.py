@@ -22,7 +22,7 @@ _PATTERNS = (
     "inventories/known_hosts",
     "tests/verify/*.py",
 )
-_LAB = ("group_data/lab.py", "inventories/lab.py")
+_LAB = ("group_data/lab.py", "group_data/lab_services.py", "inventories/lab.py")
 
 # Names under which the files of own/ are written; a dot file would be left out of packages.
 _RENAMED = {"gitignore": ".gitignore", "test_site.py": "tests/verify/test_site.py"}
