@@ -129,7 +129,7 @@ def test_a_secret_is_in_no_command_and_in_no_line_of_docker_create() -> None:
     (make,) = [line for line in text.splitlines() if line.startswith("make()")]
     value = base64.b64encode(WORD.encode()).decode()
     assert value not in make
-    assert "PASSWORD" not in make
+    assert "--env=PASSWORD" not in make
     # The positive control: it is in the script, which travels by standard input.
     assert value in text
 

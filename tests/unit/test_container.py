@@ -284,7 +284,8 @@ def test_a_secret_in_the_environment_is_compared_and_never_in_the_command_line()
     assert done.why == ("env PASSWORD changed",)
     words = create(it, state(it).resolved[it.image], ())
     assert "--env=A=b" in words
-    assert "s3cret" not in repr(words) and "PASSWORD" not in repr(words)
+    assert "s3cret" not in repr(words)
+    assert not any(word.startswith("--env=PASSWORD") for word in words)
 
 
 def test_a_secret_of_several_lines_cannot_stand_in_the_environment() -> None:

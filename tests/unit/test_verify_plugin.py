@@ -199,6 +199,20 @@ def test_the_results_of_each_host_are_written(project: pytest.Pytester) -> None:
     assert hosts["web-2"]["subjects"] == {}
 
 
+@pytest.mark.parametrize("workers", [(), ("-n", "2")])
+def test_a_warning_is_in_the_results_once_and_fails_nothing(
+    project: pytest.Pytester, workers: tuple[str, ...]
+) -> None:
+    project.makepyfile(test_redis="def test_it(host, warn): warn('everybody can read this')\n")
+    words = ("--inventory", "inventories/prod.py", "--limit", "web-1", *workers)
+    done = run(project, *words, "--verify-json", "out.json")
+    assert done.ret == pytest.ExitCode.OK
+    (host,) = json.loads((project.path / "out.json").read_text())["hosts"]
+    assert host["warnings"] == [
+        {"subject": "redis", "test": "test_it[web-1]", "message": "everybody can read this"}
+    ]
+
+
 def test_a_test_that_fails_in_its_teardown_counts_once_and_as_failed(
     project: pytest.Pytester,
 ) -> None:

@@ -95,6 +95,14 @@ def test_a_failure_is_1_and_shown_shortened(
     assert out.count("line") < 10
 
 
+def test_a_warning_is_shown_once_for_all_its_hosts_and_is_0(
+    project: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write(project, "uv", "def test_it(host, warn): warn('look at this')")
+    assert run(["verify", INVENTORY, "--limit", "web-1", "--limit", "builders"]) == Exit.DONE
+    assert "warning uv: look at this (build-1, web-1)" in capfd.readouterr().out.splitlines()
+
+
 def test_wrong_settings_are_64_and_said_once_before_any_test(
     project: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

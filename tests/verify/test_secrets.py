@@ -5,8 +5,9 @@ Each search has a control: it must find what was planted for it, else it would p
 
 from __future__ import annotations
 
+import json
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from secrets import token_hex
 
 import pytest
@@ -14,7 +15,7 @@ from testinfra.host import Host
 
 from uplift.secrets import Secret, SecretRef
 from uplift.settings import Settings
-from uplift.verify import secrets, users
+from uplift.verify import container, secrets, users
 
 FOLDERS = ("/etc", "/home", "/opt", "/root", "/srv", "/tmp", "/usr/local", "/var/lib/uplift")
 FOLDERS += ("/var/log", "/var/tmp")
@@ -73,12 +74,22 @@ def test_no_process_shows_a_secret(host: Host, patterns: dict[str, Secret], cana
     assert [line for line in held if "the canary" not in line] == []
 
 
-def test_no_container_shows_a_secret(host: Host, patterns: dict[str, Secret]) -> None:
+def test_no_container_shows_a_secret(
+    host: Host, patterns: dict[str, Secret], canary: Secret, warn: Callable[[str], None]
+) -> None:
     if host.run("docker version").rc != 0:
         pytest.skip("no Docker daemon on this host")
     names = host.check_output("docker ps -aq --no-trunc").split()
     if not names:
         pytest.skip("no containers on this host")
     words = " ".join(map(shlex.quote, names))
-    seen = Secret(host.check_output(f"docker inspect {words}"))
-    assert secrets.holders([("docker inspect", seen)], patterns) == []
+    bad = []
+    for one in json.loads(host.check_output(f"docker inspect {words}")):
+        found, exposed = container.shown(one, patterns, container.labelled(one))
+        bad += found
+        for text in exposed:
+            warn(text)
+        # The control: what stands in a label is found.
+        planted = {**one, "Config": {**one["Config"], "Labels": {"a": f"x{canary.reveal()}"}}}
+        assert container.shown(planted, {"canary": canary})[0], "the search finds nothing"
+    assert bad == []

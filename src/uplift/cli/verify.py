@@ -58,7 +58,8 @@ def _print(verdict: Verdict) -> None:
     for host in verdict.hosts:
         for failure in host["failures"]:
             _print_failure(host["name"], failure)
-    _print_skips(verdict)
+    _print_once(verdict, "warnings", "message", "[yellow]warning[/]")
+    _print_once(verdict, "skips", "reason", "[dim]skipped[/]")
     for host in verdict.hosts:
         if not host["reachable"]:
             results.print(
@@ -100,13 +101,11 @@ def _print_failure(host: str, failure: Mapping[str, Any]) -> None:
         results.print("    … (all of it: -v)")
 
 
-def _print_skips(verdict: Verdict) -> None:
-    """Print each reason once, with the hosts that it was given for."""
-    reasons: dict[tuple[str, str], set[str]] = defaultdict(set)
+def _print_once(verdict: Verdict, kind: str, key: str, word: str) -> None:
+    """Print each text of a kind once, with the hosts that it was said of."""
+    texts: dict[tuple[str, str], set[str]] = defaultdict(set)
     for host in verdict.hosts:
-        for skip in host["skips"]:
-            reasons[skip["subject"], skip["reason"]].add(host["name"])
-    for (subject, reason), names in reasons.items():
-        results.print(
-            f"[dim]skipped[/] {subject}: {escape(reason)} ({escape(', '.join(sorted(names)))})"
-        )
+        for said in host[kind]:
+            texts[said["subject"], said[key]].add(host["name"])
+    for (subject, text), names in texts.items():
+        results.print(f"{word} {subject}: {escape(text)} ({escape(', '.join(sorted(names)))})")

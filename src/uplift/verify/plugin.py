@@ -9,7 +9,7 @@ pytest loads this file in every run of an environment that has uplift, so withou
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -125,3 +125,12 @@ def data(inventory_host: InventoryHost) -> dict[str, Any]:
 def settings(inventory_host: InventoryHost, pytestconfig: pytest.Config) -> Iterator[Settings]:
     """Return the host's settings, validated; an error in them is one for each host."""
     yield pytestconfig.stash[_session_key].settings(inventory_host)
+
+
+@pytest.fixture
+def warn(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Say what somebody should know and what is no failure: ``warn("text")``."""
+    from uplift.verify.results import WARNING
+
+    said: list[tuple[str, object]] = request.node.user_properties
+    return lambda text: said.append((WARNING, text))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pytest
 
+WARNING = "uplift_warning"
 OUTCOMES = ("passed", "failed", "skipped")
 MESSAGE_SIZE = 2000
 
@@ -30,6 +31,7 @@ class Results:
                 "subjects": {},
                 "failures": [],
                 "skips": [],
+                "warnings": [],
             }
             for name in hosts
         }
@@ -51,6 +53,9 @@ class Results:
             entry["failures"].append(said | {"message": _message(report)})
         elif report.skipped:
             entry["skips"].append(said | {"reason": _skip_reason(report)})
+        if report.when == "call":
+            texts = [str(text) for key, text in report.user_properties if key == WARNING]
+            entry["warnings"] += [said | {"message": text} for text in texts]
 
     def _count(self, entry: dict[str, Any], subject: str, report: pytest.TestReport) -> None:
         """Count a test once: one that passes and then fails in its teardown has failed."""

@@ -10,6 +10,9 @@ _DIGEST = r"sha256:[0-9a-f]{64}"
 _NAME = r"(?:[A-Za-z0-9.-]+(?::[0-9]+)?/)?[a-z0-9]+(?:[._/-]+[a-z0-9]+)*"
 _REFERENCE = re.compile(rf"({_NAME})(?::([A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}}))?(?:@({_DIGEST}))?")
 
+NO_REGISTRY = "it came from no registry"
+"""Why no registry was asked for an image that was built or loaded on the host."""
+
 How = Literal["digest", "registry", "local", "failed"]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from uplift.spec.container.image import Image, Reference, Resolved
+from uplift.spec.container.image import NO_REGISTRY, Image, Reference, Resolved
 
 STATE = "/var/lib/uplift/containers"
 """Journal, records and lock of each container, in a folder of its name."""
@@ -132,7 +132,7 @@ def _resolved(values: list[str]) -> Resolved:
     if digest := Reference.parse(text).digest:
         return Resolved(text, "digest", digest, local)
     if status == "skipped":
-        return Resolved(text, "local", local=local, trouble="it came from no registry")
+        return Resolved(text, "local", local=local, trouble=NO_REGISTRY)
     said = _answer(answer)
     digest = str(said.get("Descriptor", {}).get("digest", ""))
     if status == "200" and digest:
