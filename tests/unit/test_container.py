@@ -15,7 +15,7 @@ from uplift.spec.container.arguments import create, further_networks, update
 from uplift.spec.container.image import Reference, Resolved
 from uplift.spec.container.kept import Kept, surplus
 from uplift.spec.container.kept import parse as parse_kept
-from uplift.spec.container.plan import STEPS, Plan, Refused, plan
+from uplift.spec.container.plan import Plan, Refused, plan
 from uplift.spec.container.state import SecretFile, parse
 from uplift.spec.errors import SettingsError
 from uplift.spec.secret import Secret, SecretRef
@@ -357,17 +357,10 @@ def test_with_the_registry_down_the_hosts_own_image_is_taken_and_that_is_said() 
     assert planned(it, inspect(it), resolved={it.image: found}).action == "nothing"
 
 
-@pytest.mark.parametrize("step", STEPS)
-@pytest.mark.parametrize("moment", ["before", "after"])
-def test_an_interrupted_replacement_is_settled_whatever_its_step(step: str, moment: str) -> None:
+def test_nothing_is_planned_on_a_replacement_that_is_not_settled() -> None:
     it = container()
-    found, old = inspect(it), inspect(it)
-    found["Name"], old["Name"] = "/redis", "/redis--previous"
-    old["State"]["Status"] = "exited"
-    done = planned(it, found, old, journals={"redis": f"{step} {moment}"})
-    assert done.action == "settle"
-    good = (step, moment) in [("healthy", "after"), ("finish", "before"), ("finish", "after")]
-    assert done.found == ("redis" if good else "redis--previous")
+    with pytest.raises(Refused, match="interrupted at 'copy before' in the meantime: run again"):
+        planned(it, inspect(it), journals={"redis": "copy before"})
 
 
 def test_a_previous_container_that_no_replacement_left_is_not_touched() -> None:

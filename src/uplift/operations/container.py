@@ -15,12 +15,12 @@ from pyinfra.context import host
 from uplift.facts.container import Containers, Releases
 from uplift.facts.script import HiddenInput, read_quietly
 from uplift.operations import job, script
-from uplift.operations.container_script import render
+from uplift.operations.container_script import render, settling
 from uplift.secrets import fingerprint_key, require
 from uplift.spec.container.diff import Values
 from uplift.spec.container.kept import Kept, surplus
 from uplift.spec.container.models import OURS, SECRETS, Container
-from uplift.spec.container.plan import Refused, plan
+from uplift.spec.container.plan import Refused, check_host, plan
 from uplift.spec.container.state import STATE, State
 from uplift.spec.errors import UpliftError
 
@@ -52,17 +52,45 @@ def converged(containers: Sequence[Container]) -> Generator[StringCommand, None,
     except UpliftError as error:
         yield script.refuse(f"containers: {error}", code=int(error.exit_code))
         return
-    salt = secrets.token_hex(16)
-    state = read_quietly(host, Containers, HiddenInput(salt), containers=list(containers))
+    state = _read(containers)
     if state is None:
         return
-    yield from _converge(containers, replace(state, salt=salt), values, key)
+    interrupted = [it for it in containers if it.name in state.journals]
+    if interrupted:
+        yield from _settle(interrupted, state, values)
+        state = _read(containers)
+        if state is None:
+            return
+    yield from _converge(containers, state, values, key, changed=bool(interrupted))
+
+
+def _read(containers: Sequence[Container]) -> State | None:
+    salt = secrets.token_hex(16)
+    state = read_quietly(host, Containers, HiddenInput(salt), containers=list(containers))
+    return None if state is None else replace(state, salt=salt)
+
+
+def _settle(
+    containers: Sequence[Container], state: State, values: Values
+) -> Iterator[StringCommand]:
+    """End interrupted replacements: what is there is known only then."""
+    for it in containers:
+        try:
+            check_host(state)
+        except Refused as error:
+            yield script.refuse(f"uplift: {it.name}: {error}")
+            return
+        told = f"{it.name}: a replacement was interrupted at {state.journals[it.name]!r}"
+        script.announce(told)
+        text = settling(it, values)
+        id = job.identity("container", text, state.seen(it.name))
+        yield job.start(id, text, limit=time_limit(it))
+        host.log(f"{told}, and is settled")
 
 
 def _converge(
-    containers: Sequence[Container], state: State, values: Values, key: bytes
+    containers: Sequence[Container], state: State, values: Values, key: bytes, *, changed: bool
 ) -> Iterator[StringCommand]:
-    changed = False
     for name in orphans(containers, state):
         host.log(
             f"{name}: not in the settings any more, left as it is: docker rm -f {name}",
@@ -80,9 +108,11 @@ def _converge(
             continue
         changed = True
         text = render(it, todo, state, values)
-        host.log(f"{it.name}: {', '.join(todo.why)}; {state.resolved[it.image].words}")
+        told = f"{it.name}: {', '.join(todo.why)}; {state.resolved[it.image].words}"
+        script.announce(told)
         id = job.identity("container", text, state.seen(it.name))
         yield job.start(id, text, limit=time_limit(it))
+        host.log(told)
     if not changed:
         host.noop(f"{len(containers)} containers are as they should be")
 

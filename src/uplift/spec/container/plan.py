@@ -22,9 +22,21 @@ STEPS = (
     "healthy",
     "finish",
 )
-"""The steps of a replacement, in their order: what the journal on the host holds."""
+"""The steps of a replacement, in their order."""
 
-Action = Literal["nothing", "settle", "mend", "create", "replace"]
+UNDO = ("take_away", "data_back", "secrets_back", "old_back")
+"""The parts of taking a replacement back, in their order."""
+
+POINTS = tuple(
+    f"{one} {moment}"
+    for one in (*STEPS, *UNDO)
+    for moment in ("before", "after")
+    # The last step takes the journal away.
+    if (one, moment) != ("finish", "after")
+)
+"""The lines that the journal on the host may hold: where a replacement can be interrupted."""
+
+Action = Literal["nothing", "mend", "create", "replace"]
 
 
 class Refused(Exception):
@@ -33,7 +45,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Plan:
-    """What is done about a container; the first step is always to settle an interrupted one.
+    """What is done about a container.
 
     Args:
         action: mend changes it in place (name, limits, started); the others speak for themselves.
@@ -65,18 +77,16 @@ def plan(it: Container, state: State, values: Values, key: bytes) -> Plan:
         Refused: it cannot be brought there without harm.
     """
     _check(it, state, values)
-    journal = state.journals.get(it.name)
     name = _present(it, state)
     found = state.containers[name] if name else None
     warnings = _warnings(it, state)
-    settle = (f"a replacement was interrupted at {journal!r}",) if journal else ()
     if found is None or name is None:
-        return Plan("create", (*settle, "created"), warnings)
+        return Plan("create", ("created",), warnings)
     differs = changes(it, found, state, values, key)
     if any(not change.in_place for change in differs):
         _check_old(it, found, state)
-        return Plan("replace", (*settle, *_words(differs)), warnings, name)
-    return _mend(it, name, found, differs, settle, warnings)
+        return Plan("replace", _words(differs), warnings, name)
+    return _mend(it, name, found, differs, warnings)
 
 
 def _mend(
@@ -84,21 +94,19 @@ def _mend(
     name: str,
     found: Mapping[str, Any],
     differs: list[Change],
-    settle: tuple[str, ...],
     warnings: tuple[str, ...],
 ) -> Plan:
-    why = [*settle, *_words(differs)]
+    why = [*_words(differs)]
     status = found["State"].get("Status", "running")
-    # What an interrupted replacement stopped, settling it starts again.
-    start = status not in ("running", "restarting") and not settle
-    if name not in (it.name, it.previous):
+    start = status not in ("running", "restarting")
+    if name != it.name:
         why.append(f"renamed {name} -> {it.name}")
     if start:
         why.append(f"started (was {status})")
     fields = tuple(change.field for change in differs)
-    if len(why) > len(settle):
+    if why:
         return Plan("mend", tuple(why), warnings, name, fields, start)
-    return Plan("settle" if settle else "nothing", tuple(why), warnings, name)
+    return Plan("nothing", (), warnings, name)
 
 
 def _words(differs: list[Change]) -> tuple[str, ...]:
@@ -107,8 +115,6 @@ def _words(differs: list[Change]) -> tuple[str, ...]:
 
 def _present(it: Container, state: State) -> str | None:
     """Return the name of the container that the settings mean."""
-    if is_undone(state.journals.get(it.name)) and it.previous in state.containers:
-        return it.previous
     if it.name in state.containers:
         return it.name
     spare = {it.previous, f"{it.name}--next"}
@@ -119,21 +125,24 @@ def _present(it: Container, state: State) -> str | None:
     return None
 
 
-def is_undone(journal: str | None) -> bool:
-    """Tell whether settling a journal gives back the container of before."""
-    if not journal:
-        return False
-    step, _, moment = journal.partition(" ")
-    done = STEPS.index("healthy") if step in STEPS else 0
-    return not (step in STEPS and (STEPS.index(step), moment == "after") >= (done, True))
+def check_host(state: State) -> None:
+    """Refuse a host where nothing can be changed now.
 
-
-def _check(it: Container, state: State, values: Values) -> None:
+    Raises:
+        Refused: no Docker, or a job still runs.
+    """
     if not state.docker:
         msg = "there is no Docker Engine that answers on this host: deploys/docker.py installs one"
         raise Refused(msg)
     if state.busy:
         msg = f"a change is still running as {state.busy}: run again when it has ended"
+        raise Refused(msg)
+
+
+def _check(it: Container, state: State, values: Values) -> None:
+    check_host(state)
+    if journal := state.journals.get(it.name):
+        msg = f"a replacement was interrupted at {journal!r} in the meantime: run again"
         raise Refused(msg)
     resolved = state.resolved[it.image]
     if resolved.how == "failed":
@@ -143,7 +152,7 @@ def _check(it: Container, state: State, values: Values) -> None:
         if isinstance(value, SecretRef) and "\n" in values[value].reveal():
             msg = f"environment: the secret for {key} has several lines: use secrets, a file"
             raise Refused(msg)
-    if it.previous in state.containers and it.name not in state.journals:
+    if it.previous in state.containers:
         msg = f"{it.previous} is in the way, and no replacement of ours left it: docker rm it"
         raise Refused(msg)
 
