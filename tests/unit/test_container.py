@@ -10,12 +10,13 @@ from container_double import CONFIG, IMAGE, NEW, OLD, inspect, state
 from hypothesis import given
 from hypothesis import strategies as st
 
+from uplift.operations.container_script import render
 from uplift.spec.container import Container
 from uplift.spec.container.arguments import create, further_networks, update
 from uplift.spec.container.image import Reference, Resolved
 from uplift.spec.container.kept import Kept, surplus
 from uplift.spec.container.kept import parse as parse_kept
-from uplift.spec.container.plan import Plan, Refused, plan
+from uplift.spec.container.plan import STEPS, Plan, Preparation, Refused, plan
 from uplift.spec.container.state import SecretFile, parse
 from uplift.spec.errors import SettingsError
 from uplift.spec.secret import Secret, SecretRef
@@ -361,6 +362,21 @@ def test_nothing_is_planned_on_a_replacement_that_is_not_settled() -> None:
     it = container()
     with pytest.raises(Refused, match="interrupted at 'copy before' in the meantime: run again"):
         planned(it, inspect(it), journals={"redis": "copy before"})
+
+
+def test_a_subject_that_changes_the_data_replaces_a_container_that_is_as_it_should_be() -> None:
+    it = container()
+    found = plan(it, state(it, inspect(it)), VALUES, KEY, ("its file: a -> b",))
+    assert (found.action, found.why) == ("replace", ("its file: a -> b",))
+    assert plan(it, state(it, inspect(it)), VALUES, KEY).action == "nothing"
+
+
+def test_what_a_subject_changes_in_the_data_comes_after_the_copy_and_before_the_start() -> None:
+    assert STEPS.index("copy") < STEPS.index("prepare") < STEPS.index("start")
+    it = container()
+    todo = planned(it)
+    script = render(it, todo, state(it), VALUES, Preparation("touch the-data", ()))
+    assert "prepare() {\ntouch the-data\n}" in script
 
 
 def test_a_previous_container_that_no_replacement_left_is_not_touched() -> None:

@@ -20,7 +20,7 @@ from uplift.secrets import fingerprint_key, require
 from uplift.spec.container.diff import Values
 from uplift.spec.container.kept import Kept, surplus
 from uplift.spec.container.models import OURS, SECRETS, Container
-from uplift.spec.container.plan import Refused, check_host, plan
+from uplift.spec.container.plan import NO_PREPARATION, Preparation, Refused, check_host, plan
 from uplift.spec.container.state import STATE, State
 from uplift.spec.errors import UpliftError
 
@@ -57,11 +57,11 @@ def converged(containers: Sequence[Container]) -> Generator[StringCommand, None,
         return
     interrupted = [it for it in containers if it.name in state.journals]
     if interrupted:
-        yield from _settle(interrupted, state, values)
+        yield from settle(interrupted, state, values)
         state = _read(containers)
         if state is None:
             return
-    yield from _converge(containers, state, values, key, changed=bool(interrupted))
+    yield from converge(containers, state, values, key, changed=bool(interrupted))
 
 
 def _read(containers: Sequence[Container]) -> State | None:
@@ -70,10 +70,16 @@ def _read(containers: Sequence[Container]) -> State | None:
     return None if state is None else replace(state, salt=salt)
 
 
-def _settle(
+def settle(
     containers: Sequence[Container], state: State, values: Values
 ) -> Iterator[StringCommand]:
-    """End interrupted replacements: what is there is known only then."""
+    """Yield the jobs that end interrupted replacements: what is there is known only then.
+
+    Args:
+        containers: those with a journal.
+        state: of the host.
+        values: of the secrets.
+    """
     for it in containers:
         try:
             check_host(state)
@@ -88,9 +94,25 @@ def _settle(
         host.log(f"{told}, and is settled")
 
 
-def _converge(
-    containers: Sequence[Container], state: State, values: Values, key: bytes, *, changed: bool
+def converge(
+    containers: Sequence[Container],
+    state: State,
+    values: Values,
+    key: bytes,
+    *,
+    changed: bool,
+    preparation: Preparation = NO_PREPARATION,
 ) -> Iterator[StringCommand]:
+    """Yield the jobs that bring containers to what their settings say.
+
+    Args:
+        containers: as they shall be.
+        state: of the host.
+        values: of the secrets.
+        key: of the fingerprints that show secrets.
+        changed: this operation has changed the host already.
+        preparation: what is changed in their data before they start.
+    """
     for name in orphans(containers, state):
         host.log(
             f"{name}: not in the settings any more, left as it is: docker rm -f {name}",
@@ -98,7 +120,7 @@ def _converge(
         )
     for it in containers:
         try:
-            todo = plan(it, state, values, key)
+            todo = plan(it, state, values, key, preparation.why)
         except Refused as error:
             yield script.refuse(f"uplift: {it.name}: {error}")
             return
@@ -107,7 +129,7 @@ def _converge(
         if todo.action == "nothing":
             continue
         changed = True
-        text = render(it, todo, state, values)
+        text = render(it, todo, state, values, preparation)
         told = f"{it.name}: {', '.join(todo.why)}; {state.resolved[it.image].words}"
         script.announce(told)
         id = job.identity("container", text, state.seen(it.name))

@@ -21,7 +21,7 @@ from uplift.operations.container_steps import STEPS as STEPS_TEXT
 from uplift.spec.container.arguments import create, further_networks, update
 from uplift.spec.container.image import Reference, Resolved
 from uplift.spec.container.models import OURS, SECRETS, Container
-from uplift.spec.container.plan import STEPS, UNDO, Plan
+from uplift.spec.container.plan import NO_PREPARATION, STEPS, UNDO, Plan, Preparation
 from uplift.spec.container.state import STATE, State
 from uplift.spec.container.units import memory_bytes
 from uplift.spec.secret import Secret, SecretRef, references
@@ -31,7 +31,13 @@ mark() { printf '%s\n' "$1" >>"$dir/journal"; sync "$dir/journal"; }
 """
 
 
-def render(it: Container, todo: Plan, state: State, values: Mapping[SecretRef, Secret]) -> str:
+def render(
+    it: Container,
+    todo: Plan,
+    state: State,
+    values: Mapping[SecretRef, Secret],
+    preparation: Preparation = NO_PREPARATION,
+) -> str:
     """Return the shell text for a plan; it runs as one job and holds the secrets.
 
     Args:
@@ -39,6 +45,7 @@ def render(it: Container, todo: Plan, state: State, values: Mapping[SecretRef, S
         todo: what is done.
         state: what the plan was made for.
         values: of the secrets.
+        preparation: what is changed in its data before it starts.
     """
     resolved = state.resolved[it.image]
     given = {
@@ -52,6 +59,7 @@ def render(it: Container, todo: Plan, state: State, values: Mapping[SecretRef, S
         _payload(it, values),
         _making(it, resolved, state),
         _mending(it, todo),
+        f"prepare() {{\n{preparation.script}\n}}\n",
         _main(todo),
     )
 

@@ -13,9 +13,9 @@ take_away() {
   [ -z "$new" ] || ! id_of "$new" >/dev/null || dk rm -f "$new" || return 1
   ! id_of "$next" >/dev/null || dk rm -f "$next"
 }
-# Only what a new server may have written to is put back.
+# Only what was prepared, or a new server may have written to, is put back.
 data_back() {
-  seen "start before" && [ -e "$dir/copies" ] || return 0
+  seen "prepare before" && [ -e "$dir/copies" ] || return 0
   while IFS="$(printf '\t')" read -r path copy; do
     if [ -d "$copy" ]; then
       mkdir -p "$path" && find "$path" -mindepth 1 -delete &&

@@ -167,6 +167,8 @@ forget_copies() {
     rm -f "$list"
   done
 }
+# Where nothing is copied, what it changes stays when the rest fails.
+do_prepare() { prepare; }
 do_secrets() {
   [ -e "$secrets--previous" ] || mv "$secrets" "$secrets--previous" || return 1
   rm -rf "$secrets"; mkdir "$secrets"

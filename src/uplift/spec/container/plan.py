@@ -17,6 +17,7 @@ STEPS = (
     "stop",
     "rename",
     "copy",
+    "prepare",
     "secrets",
     "start",
     "healthy",
@@ -44,6 +45,26 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True)
+class Preparation:
+    """What a subject changes in the data of its container while nothing runs on it.
+
+    It is done at every replacement, after the copy, so that it is taken back with the data when the
+    new container does not become healthy.
+
+    Args:
+        script: shell text; ``place volume:NAME`` and ``place bind:PATH`` give the folders on the
+            host. A failure fails the replacement. It must be possible to do it twice.
+        why: reasons to replace a container for it that is otherwise as it should be.
+    """
+
+    script: str
+    why: tuple[str, ...] = ()
+
+
+NO_PREPARATION = Preparation(":")
+
+
+@dataclass(frozen=True)
 class Plan:
     """What is done about a container.
 
@@ -64,7 +85,9 @@ class Plan:
     start: bool = False
 
 
-def plan(it: Container, state: State, values: Values, key: bytes) -> Plan:
+def plan(
+    it: Container, state: State, values: Values, key: bytes, reasons: tuple[str, ...] = ()
+) -> Plan:
     """Compare a container with the settings and say what to do.
 
     Args:
@@ -72,6 +95,7 @@ def plan(it: Container, state: State, values: Values, key: bytes) -> Plan:
         state: of the host.
         values: of the secrets.
         key: of the fingerprints that show secrets.
+        reasons: why it is replaced though nothing of its own differs.
 
     Raises:
         Refused: it cannot be brought there without harm.
@@ -81,11 +105,11 @@ def plan(it: Container, state: State, values: Values, key: bytes) -> Plan:
     found = state.containers[name] if name else None
     warnings = _warnings(it, state)
     if found is None or name is None:
-        return Plan("create", ("created",), warnings)
+        return Plan("create", ("created", *reasons), warnings)
     differs = changes(it, found, state, values, key)
-    if any(not change.in_place for change in differs):
+    if reasons or any(not change.in_place for change in differs):
         _check_old(it, found, state)
-        return Plan("replace", _words(differs), warnings, name)
+        return Plan("replace", (*_words(differs), *reasons), warnings, name)
     return _mend(it, name, found, differs, warnings)
 
 
