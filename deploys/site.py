@@ -14,4 +14,6 @@ for_host(host)
 local.include("deploys/certificates.py")
 local.include("deploys/docker.py")
 local.include("deploys/uv.py")
+# Before the clients, which log in to it: a password that was changed goes to both in one run.
+local.include("deploys/registry.py")
 local.include("deploys/clients.py")

@@ -58,8 +58,10 @@ docker = {
     "log_driver": "json-file",
     "log_opts": {"max_size": "10m", "max_file": 3},
     "live_restore": True,
-    # The lab's registry, and the one on lab-1, speak plain HTTP.
-    "insecure_registries": ["registry:5000", "lab-1:5000"],
+    # The registry of the lab itself, which plays the public one, speaks plain HTTP.
+    "insecure_registries": ["registry:5000"],
+    # The registry on lab-1 (lab_services.py) has a certificate of this machine's own CA.
+    "registries": {"lab-1:5000": {"own_ca": True}},
 }
 
 clients = {

@@ -18,6 +18,7 @@ from uplift.spec.certificates import Certificates
 from uplift.spec.clients import Clients
 from uplift.spec.docker import Docker
 from uplift.spec.errors import Problem, SettingsError, UpliftError
+from uplift.spec.registry import Registry
 from uplift.spec.uv import Uv
 
 if TYPE_CHECKING:
@@ -33,12 +34,14 @@ class Settings(Block):
         certificates: CA certificates beside the distribution's.
         docker: Docker Engine and its ``daemon.json``.
         uv: which uv is installed.
+        registry: a container registry with users and TLS.
         clients: client files of users and of the host (``.netrc``, ``.npmrc``, ``pip.conf``, …).
     """
 
     certificates: Certificates = Certificates()
     docker: Docker | None = None
     uv: Uv | None = None
+    registry: Registry | None = None
     clients: Clients | None = None
 
 

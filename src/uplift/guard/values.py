@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from uplift import trust
 from uplift.guard.call import Call
-from uplift.secrets import SecretRef, references, resolve, sudo
+from uplift.secrets import MissingSecretError, Secret, SecretRef, references, resolve, sudo
 from uplift.settings import Settings, from_data, sources_of
 from uplift.spec.base import near_miss
 from uplift.spec.errors import Problem, SettingsError, UsageError
@@ -68,18 +68,37 @@ def misspelt_arguments(data: Mapping[str, Any], sources: Mapping[str, str]) -> l
 
 
 def _bad_files(settings: Settings, sources: Mapping[str, str]) -> list[Problem]:
-    """Find CA files on this machine that are missing or hold no certificate."""
+    """Find certificates and keys on this machine that are missing or of no use."""
     found: list[Problem] = []
-    try:
-        trust.certificates(settings.certificates, source=sources.get("certificates"))
-    except SettingsError as error:
-        found += error.problems
-    try:
-        if settings.docker is not None:
-            trust.authorities(settings.docker, source=sources.get("docker"))
-    except SettingsError as error:
-        found += error.problems
+    for look in (_certificates, _authorities, _registry):
+        try:
+            look(settings, sources)
+        except SettingsError as error:
+            found += error.problems
     return found
+
+
+def _certificates(settings: Settings, sources: Mapping[str, str]) -> None:
+    trust.certificates(settings.certificates, source=sources.get("certificates"))
+
+
+def _authorities(settings: Settings, sources: Mapping[str, str]) -> None:
+    if settings.docker is not None:
+        trust.ca_files(settings.docker, source=sources.get("docker"))
+
+
+def _registry(settings: Settings, sources: Mapping[str, str]) -> None:
+    tls = settings.registry.tls if settings.registry else None
+    if tls is not None and tls.certificate is not None:
+        trust.server(tls, _known, source=sources.get("registry"))
+
+
+def _known(ref: SecretRef) -> Secret | None:
+    """Return a secret, or None: the deploy that needs it says what is missing."""
+    try:
+        return resolve(ref)
+    except MissingSecretError:
+        return None
 
 
 def _lab_secrets_elsewhere(host: Host, refs: Iterable[SecretRef]) -> list[Problem]:

@@ -126,12 +126,26 @@ class AddressPool(Block):
 class RegistryTrust(Block):
     """Whom the daemon trusts for one registry, read at each connection: no restart.
 
+    What is trusted is installed as ``/etc/docker/certs.d/REGISTRY/ca.crt``.
+
     Args:
-        ca_file: PEM file on the controller, relative to the project's folder; installed as
-            ``/etc/docker/certs.d/REGISTRY/ca.crt``.
+        ca_file: PEM file on the controller, relative to the project's folder.
+        own_ca: the CA with which this controller signs certificates of its registries (the block
+            ``registry`` without a certificate of yours).
     """
 
-    ca_file: str = Field(min_length=1)
+    ca_file: str | None = Field(default=None, min_length=1)
+    own_ca: bool = False
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.ca_file is None) == (not self.own_ca):
+            msg = (
+                "either ca_file (a PEM file on this machine), or own_ca = True for a registry that "
+                "the block registry makes without a certificate of yours"
+            )
+            raise ValueError(msg)
+        return self
 
 
 class Docker(Block):

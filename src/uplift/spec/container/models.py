@@ -61,6 +61,7 @@ HostName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,252}$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$")]
 Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")]
 Path = Annotated[str, AfterValidator(_path)]
+Image = Annotated[str, AfterValidator(_image)]
 Size = Annotated[str, AfterValidator(_size)]
 Capability = Annotated[str, AfterValidator(_capability)]
 
@@ -200,7 +201,7 @@ class Container(Block):
     """
 
     name: Name
-    image: Annotated[str, AfterValidator(_image)]
+    image: Image
     subject: Name | None = None
     release: str = Field(default="", pattern=r"^[\x20-\x7e]*$")
     command: tuple[str, ...] | None = None
