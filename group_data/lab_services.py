@@ -9,6 +9,6 @@ registry = {
     "image": "registry:5000/registry:2",
     # Hosts of the lab reach it over the lab's own network, and nobody else does.
     "address": "0.0.0.0",  # noqa: S104
-    "tls": {"names": ["lab-1", "localhost"]},
+    "tls": {"names": ["lab-1"]},
     "users": [{"name": "deployer", "password": lab_secret("registry/deployer")}],
 }

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 from testinfra.host import Host
 
+from uplift import trust
 from uplift.settings import Settings
 from uplift.spec.docker import Docker
 from uplift.verify import files
@@ -91,9 +91,9 @@ def test_registries_with_their_own_authority_are_trusted(host: Host, wanted: Doc
         pytest.skip("the settings list no registries with an authority of their own")
     wrong = [
         registry
-        for registry, trust in wanted.registries.items()
+        for registry, pem in trust.authorities(wanted).items()
         if files.certificates(files.read(host, f"/etc/docker/certs.d/{registry}/ca.crt"))
-        != files.certificates(Path(trust.ca_file).expanduser().read_text())
+        != files.certificates(pem)
     ]
     assert wrong == []
 

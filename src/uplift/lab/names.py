@@ -22,6 +22,9 @@ FULL, LIGHT, BOOKWORM = "host", "host-light", "host:bookworm"
 REGISTRY = "registry"
 BOOKWORM_HOST = "lab-bookworm"
 
+SERVED = ("registry",)
+"""Images that deploys of the lab's own settings need: ``up`` puts them into the lab's registry."""
+
 _VALID = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 
 

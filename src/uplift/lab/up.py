@@ -8,7 +8,18 @@ from dataclasses import dataclass, field
 
 from docker import DockerClient
 
-from uplift.lab import addresses, containers, engine, images, inspect, keys, machine, names, ready
+from uplift.lab import (
+    addresses,
+    containers,
+    engine,
+    images,
+    inspect,
+    keys,
+    machine,
+    names,
+    ready,
+    registry,
+)
 from uplift.lab.addresses import Addresses
 from uplift.lab.images import Image
 from uplift.lab.network import check_owner, ensure_network
@@ -107,7 +118,8 @@ class _Up:
         tags = {
             kind: self._image(kind) for kind in dict.fromkeys((*kinds.values(), names.REGISTRY))
         }
-        if {*kinds.values()} != {names.LIGHT}:
+        full = {*kinds.values()} != {names.LIGHT}
+        if full:
             self.outcome.changed += machine.raise_limits(self.report)
         at, new = ensure_network(self.client, self.labels, self.report)
         self.outcome.changed += new
@@ -117,6 +129,9 @@ class _Up:
         )
         self._wait(state)
         self.places.save(state)
+        for image in names.SERVED if full else ():
+            # What the registry has is not sent again.
+            registry.push(image, lab=self.places.name, yes=self.yes, report=self.report)
         return self.outcome
 
     def _kinds(self, wanted: Wanted) -> dict[str, str]:
