@@ -38,7 +38,7 @@ class Small:
         return self.call("lab", *words, cwd=self.folder, check=check)
 
     def up(self, *words: str) -> dict[str, Any]:
-        done = self.uplift("up", "--name", self.name, "--json", *words)
+        done = self.uplift("up", "--name", self.name, "--no-images", "--json", *words)
         found: dict[str, Any] = json.loads(done.stdout)
         return found
 

@@ -54,6 +54,11 @@ def reporting() -> Iterator[Report]:
 @click.option("--light/--full", default=None, help="Hosts with sshd only, for benchmarks.")
 @click.option("--debian12/--no-debian12", default=None, help="One more host of Debian 12.")
 @click.option("--recreate", is_flag=True, help="Make hosts anew that differ; their data is lost.")
+@click.option(
+    "--images/--no-images",
+    default=None,
+    help="Have the images of services in the lab's registry.  [default: not with --light]",
+)
 @_yes
 @_json
 def up(
@@ -62,6 +67,7 @@ def up(
     light: bool | None,
     debian12: bool | None,
     recreate: bool,
+    images: bool | None,
     yes: bool,
     json_: bool,
 ) -> int:
@@ -76,6 +82,7 @@ def up(
             light=light,
             debian12=debian12,
             recreate=recreate,
+            with_images=not light if images is None else images,
             yes=yes,
             report=report,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import requests
 from docker import DockerClient
 from docker.errors import APIError
 
@@ -15,6 +16,12 @@ from uplift.lab.report import Report
 from uplift.lab.state import NoLabError, Places
 from uplift.spec.errors import UpliftError
 
+MAIN_JOB = ("registry", "redis", "influxdb:2.7.12", "nexus:3.30.0", "python")
+"""Images that the services and applications of the main job are made from."""
+
+_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+_LIMIT = 30  # seconds
+
 
 class Pushed(NamedTuple):
     """An image in the lab's registry.
@@ -22,12 +29,14 @@ class Pushed(NamedTuple):
     Args:
         image: as it is on this machine, and how it was obtained.
         reference: what hosts of the lab call it.
-        digest: of what was pushed.
+        digest: of it there.
+        fresh: it was not there before.
     """
 
     image: Image
     reference: str
     digest: str
+    fresh: bool
 
 
 def push(name: str, *, lab: str | None = None, yes: bool = False, report: Report) -> Pushed:
@@ -46,9 +55,25 @@ def push(name: str, *, lab: str | None = None, yes: bool = False, report: Report
     client = engine.connect()
     address = _address(client, Places.of(lab).name)
     image = images.ensure(name, report, install=yes)
-    report(f"pushing {name} to the lab's registry")
-    digest = _push(client, image, f"{address}/{tag.rpartition(':')[0]}", tag.rpartition(":")[2])
-    return Pushed(image, f"{names.REGISTRY}:{REGISTRY_PORT}/{tag}", digest)
+    repository, _, word = tag.rpartition(":")
+    digest = _there(client, image, address, repository, word)
+    if fresh := not digest:
+        report(f"pushing {name} to the lab's registry")
+        digest = _push(client, image, f"{address}/{repository}", word)
+    return Pushed(image, f"{names.REGISTRY}:{REGISTRY_PORT}/{tag}", digest, fresh)
+
+
+def _there(client: DockerClient, image: Image, address: str, repository: str, tag: str) -> str:
+    """Return the digest of an image that the registry has already, or nothing."""
+    answer = requests.get(
+        f"http://{address}/v2/{repository}/manifests/{tag}",
+        headers={"Accept": _MANIFEST},
+        timeout=_LIMIT,
+        proxies={"http": ""},
+    )
+    # A manifest names its image by the id that the Engine knows it by (image-spec, manifest.md).
+    same = answer.ok and answer.json()["config"]["digest"] == client.images.get(image.tag).id
+    return answer.headers["Docker-Content-Digest"] if same else ""
 
 
 def _address(client: DockerClient, lab: str) -> str:

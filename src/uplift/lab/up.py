@@ -62,6 +62,7 @@ def up(
     light: bool | None = None,
     debian12: bool | None = None,
     recreate: bool = False,
+    with_images: bool = False,
     yes: bool = False,
     report: Report = silent,
 ) -> Outcome:
@@ -73,6 +74,7 @@ def up(
         light: hosts with sshd only; as before when left out.
         debian12: one more host of Debian 12; as before when left out.
         recreate: make hosts anew that differ from what is wanted; their data is lost.
+        with_images: the images of the main job are had too, and put into the lab's registry.
         yes: Docker and build tools may be installed on this machine.
         report: told what is being done.
 
@@ -90,6 +92,8 @@ def up(
     with locked(places):
         run = _Up(client, places, report, yes=yes)
         outcome = run.everything(_remember(places, asked), recreate=recreate)
+        if with_images:
+            run.fill_registry()
     outcome.seconds = time.monotonic() - began
     return outcome
 
@@ -133,6 +137,14 @@ class _Up:
             # What the registry has is not sent again.
             registry.push(image, lab=self.places.name, yes=self.yes, report=self.report)
         return self.outcome
+
+    def fill_registry(self) -> None:
+        """Have the images of the main job in the lab's registry."""
+        for name in registry.MAIN_JOB:
+            self.report(f"image {name}")
+            pushed = registry.push(name, lab=self.places.name, yes=self.yes, report=self.report)
+            if pushed.fresh:
+                self.outcome.changed.append(f"registry: has {name}")
 
     def _kinds(self, wanted: Wanted) -> dict[str, str]:
         """Return the hosts that were asked for and their images; name those that were not."""
