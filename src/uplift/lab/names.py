@@ -22,7 +22,7 @@ FULL, LIGHT, BOOKWORM = "host", "host-light", "host:bookworm"
 REGISTRY = "registry"
 BOOKWORM_HOST = "lab-bookworm"
 
-SERVED = ("registry",)
+SERVED = ("registry", "redis", "influxdb:2.7.12", "nexus:3.30.0", "python")
 """Images that deploys of the lab's own settings need: ``up`` puts them into the lab's registry."""
 
 _VALID = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")

@@ -16,9 +16,6 @@ from uplift.lab.report import Report
 from uplift.lab.state import NoLabError, Places
 from uplift.spec.errors import UpliftError
 
-MAIN_JOB = ("registry", "redis", "influxdb:2.7.12", "nexus:3.30.0", "python")
-"""Images that the services and applications of the main job are made from."""
-
 _MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 _LIMIT = 30  # seconds
 

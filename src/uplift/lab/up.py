@@ -122,8 +122,7 @@ class _Up:
         tags = {
             kind: self._image(kind) for kind in dict.fromkeys((*kinds.values(), names.REGISTRY))
         }
-        full = {*kinds.values()} != {names.LIGHT}
-        if full:
+        if {*kinds.values()} != {names.LIGHT}:
             self.outcome.changed += machine.raise_limits(self.report)
         at, new = ensure_network(self.client, self.labels, self.report)
         self.outcome.changed += new
@@ -133,14 +132,11 @@ class _Up:
         )
         self._wait(state)
         self.places.save(state)
-        for image in names.SERVED if full else ():
-            # What the registry has is not sent again.
-            registry.push(image, lab=self.places.name, yes=self.yes, report=self.report)
         return self.outcome
 
     def fill_registry(self) -> None:
         """Have the images of the main job in the lab's registry."""
-        for name in registry.MAIN_JOB:
+        for name in names.SERVED:
             self.report(f"image {name}")
             pushed = registry.push(name, lab=self.places.name, yes=self.yes, report=self.report)
             if pushed.fresh:
