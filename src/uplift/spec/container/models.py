@@ -155,30 +155,22 @@ class Keep(Block):
     copies: int = Field(default=1, ge=0, le=100)
 
 
-class Container(Block):
-    """A container as it shall be on a host.
-
-    What is left out is as the image, or else Docker, says.
+class Options(Block):
+    """How a program runs in its container; what is left out is as the image, or else Docker, says.
 
     Args:
-        name: of the container.
-        image: tag or digest; a tag is resolved to a digest before anything stops.
-        subject: what it is part of; the name when it is left out.
-        release: written to a label, for people.
         command: arguments, or the program where the image has no entrypoint.
         entrypoint: replaces the image's, and its command with it.
         environment: variables; a reference to a secret needs ``expose_in_environment``.
         expose_in_environment: secrets may stand in variables, where ``docker inspect`` shows them.
         secrets: files under ``/run/secrets``, by their name.
         secret_owner: numeric id of the user that reads them; else that of ``user``, else root.
-        ports: published ports.
         mounts: volumes and folders of the host.
         tmpfs: mount options of memory file systems, by path.
         networks: Docker's default one when there is none.
         hostname: name inside.
         user: name or id, with ``:group``.
         working_dir: where the program starts.
-        restart: Docker's restart policy.
         memory: as ``512m`` or ``2g``.
         cpus: as 1.5.
         pids_limit: how many processes.
@@ -193,31 +185,22 @@ class Container(Block):
         logging: None: as the daemon does when the container is made.
         stop_signal: as ``SIGTERM``.
         stop_timeout: seconds until the container is killed.
-        health: how it is known that it serves.
-        stateful: its writable mounts are copied before a replacement, and given back with the
-            container of before.
         free_disk: how much must be free where images are kept, before anything is pulled.
         keep: what stays of releases before.
     """
 
-    name: Name
-    image: Image
-    subject: Name | None = None
-    release: str = Field(default="", pattern=r"^[\x20-\x7e]*$")
     command: tuple[str, ...] | None = None
     entrypoint: tuple[str, ...] | None = None
     environment: dict[Variable, str | SecretRef] = Field(default_factory=dict)
     expose_in_environment: bool = False
     secrets: dict[FileName, SecretRef] = Field(default_factory=dict)
     secret_owner: int | None = Field(default=None, ge=0)
-    ports: tuple[Port, ...] = ()
     mounts: tuple[Mount, ...] = ()
     tmpfs: dict[Path, str] = Field(default_factory=dict)
     networks: tuple[Network, ...] = ()
     hostname: HostName | None = None
     user: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.-]+(:[A-Za-z0-9_.-]+)?$")
     working_dir: Path | None = None
-    restart: Annotated[str, AfterValidator(_restart)] = "unless-stopped"
     memory: Size | None = None
     cpus: float | None = Field(default=None, gt=0, le=4096)
     pids_limit: int | None = Field(default=None, ge=1)
@@ -232,10 +215,33 @@ class Container(Block):
     logging: Logging | None = None
     stop_signal: str | None = Field(default=None, pattern=r"^SIG[A-Z0-9+]+$")
     stop_timeout: int = Field(default=30, ge=1, le=3600)
-    health: Health = Health()
-    stateful: bool = False
     free_disk: Size = "256m"
     keep: Keep = Keep()
+
+
+class Container(Options):
+    """A container as it shall be on a host.
+
+    Args:
+        name: of the container.
+        image: tag or digest; a tag is resolved to a digest before anything stops.
+        subject: what it is part of; the name when it is left out.
+        release: written to a label, for people.
+        ports: published ports.
+        restart: Docker's restart policy.
+        health: how it is known that it serves.
+        stateful: its writable mounts are copied before a replacement, and given back with the
+            container of before.
+    """
+
+    name: Name
+    image: Image
+    subject: Name | None = None
+    release: str = Field(default="", pattern=r"^[\x20-\x7e]*$")
+    ports: tuple[Port, ...] = ()
+    restart: Annotated[str, AfterValidator(_restart)] = "unless-stopped"
+    health: Health = Health()
+    stateful: bool = False
 
     @property
     def previous(self) -> str:
