@@ -3,7 +3,7 @@
 from uplift.secrets import lab_secret
 
 # Only these names are data; the rest of the file is how they are made.
-__all__ = ["registry"]
+__all__ = ["redis", "registry"]
 
 registry = {
     "image": "registry:5000/registry:2",
@@ -11,4 +11,11 @@ registry = {
     "address": "0.0.0.0",  # noqa: S104
     "tls": {"names": ["lab-1"]},
     "users": [{"name": "deployer", "password": lab_secret("registry/deployer")}],
+}
+
+redis = {
+    "image": "registry:5000/redis:8",
+    "password": lab_secret("redis/password"),
+    "maxmemory": "256m",
+    "maxmemory_policy": "allkeys-lru",
 }

@@ -19,6 +19,7 @@ from uplift.spec.clients import Clients
 from uplift.spec.docker import Docker
 from uplift.spec.errors import Problem, SettingsError, UpliftError
 from uplift.spec.registry import Registry
+from uplift.spec.redis import Redis
 from uplift.spec.uv import Uv
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Settings(Block):
         uv: which uv is installed.
         registry: a container registry with users and TLS.
         clients: client files of users and of the host (``.netrc``, ``.npmrc``, ``pip.conf``, …).
+        redis: Redis in a container.
     """
 
     certificates: Certificates = Certificates()
@@ -43,6 +45,7 @@ class Settings(Block):
     uv: Uv | None = None
     registry: Registry | None = None
     clients: Clients | None = None
+    redis: Redis | None = None
 
 
 BLOCKS = tuple(Settings.model_fields)

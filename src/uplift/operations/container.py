@@ -20,7 +20,14 @@ from uplift.secrets import fingerprint_key, require
 from uplift.spec.container.diff import Values
 from uplift.spec.container.kept import Kept, surplus
 from uplift.spec.container.models import OURS, SECRETS, Container
-from uplift.spec.container.plan import NO_PREPARATION, Preparation, Refused, check_host, plan
+from uplift.spec.container.plan import (
+    NO_PREPARATION,
+    Plan,
+    Preparation,
+    Refused,
+    check_host,
+    plan,
+)
 from uplift.spec.container.state import STATE, State
 from uplift.spec.errors import UpliftError
 
@@ -52,19 +59,39 @@ def converged(containers: Sequence[Container]) -> Generator[StringCommand, None,
     except UpliftError as error:
         yield script.refuse(f"containers: {error}", code=int(error.exit_code))
         return
-    state = _read(containers)
+    state, changed = yield from settled(containers, values)
+    if state is not None:
+        yield from converge(containers, state, values, key, changed=changed)
+
+
+def settled(
+    containers: Sequence[Container], values: Values
+) -> Generator[StringCommand, None, tuple[State | None, bool]]:
+    """Give what ends interrupted replacements.
+
+    Args:
+        containers: as they shall be.
+        values: of their secrets.
+
+    Returns:
+        The state of the host afterwards, None when it has failed; and whether something was done.
+    """
+    state = read(containers)
     if state is None:
-        return
+        return None, False
     interrupted = [it for it in containers if it.name in state.journals]
-    if interrupted:
-        yield from settle(interrupted, state, values)
-        state = _read(containers)
-        if state is None:
-            return
-    yield from converge(containers, state, values, key, changed=bool(interrupted))
+    if not interrupted:
+        return state, False
+    yield from settle(interrupted, state, values)
+    return read(containers), True
 
 
-def _read(containers: Sequence[Container]) -> State | None:
+def read(containers: Sequence[Container]) -> State | None:
+    """Return the state of containers, by one command; None when the host has failed.
+
+    Args:
+        containers: as they shall be.
+    """
     salt = secrets.token_hex(16)
     state = read_quietly(host, Containers, HiddenInput(salt), containers=list(containers))
     return None if state is None else replace(state, salt=salt)
@@ -102,7 +129,7 @@ def converge(
     *,
     changed: bool,
     preparation: Preparation = NO_PREPARATION,
-) -> Iterator[StringCommand]:
+) -> Generator[StringCommand, None, bool | None]:
     """Yield the jobs that bring containers to what their settings say.
 
     Args:
@@ -112,6 +139,9 @@ def converge(
         key: of the fingerprints that show secrets.
         changed: this operation has changed the host already.
         preparation: what is changed in their data before they start.
+
+    Returns:
+        Whether anything was changed; None when it was refused.
     """
     for name in orphans(containers, state):
         host.log(
@@ -123,7 +153,7 @@ def converge(
             todo = plan(it, state, values, key, preparation.why)
         except Refused as error:
             yield script.refuse(f"uplift: {it.name}: {error}")
-            return
+            return None
         for warning in todo.warnings:
             host.log(f"{it.name}: {warning}", log_func=logger.warning)
         if todo.action == "nothing":
@@ -137,6 +167,21 @@ def converge(
         host.log(told)
     if not changed:
         host.noop(f"{len(containers)} containers are as they should be")
+    return changed
+
+
+def restarted(it: Container, state: State, values: Values, why: str) -> StringCommand:
+    """Return the job that starts a container anew which is as it should be, until it is healthy.
+
+    Args:
+        it: as it is.
+        state: of the host.
+        values: of its secrets.
+        why: for people.
+    """
+    text = render(it, Plan("mend", (why,), found=it.name, restart=True), state, values)
+    id = job.identity("container", text, state.seen(it.name))
+    return job.start(id, text, limit=time_limit(it))
 
 
 def time_limit(it: Container) -> int:

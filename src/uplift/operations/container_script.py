@@ -167,10 +167,14 @@ def _mending(it: Container, todo: Plan) -> str:
         steps.append('firmly call "$(id_of "$current")" "$name"')
     if todo.fields:
         steps.append(f'firmly dk update {shlex.join(update(it, todo.fields))} "$name"')
-    if todo.start:
-        steps += ["firmly wake", 'firmly wait_good "$(id_of "$name")"']
+    if todo.start or todo.restart:
+        steps += [
+            "firmly renew" if todo.restart else "firmly wake",
+            'firmly wait_good "$(id_of "$name")"',
+        ]
     return (
         'wake() { dk unpause "$name" 2>/dev/null || dk start "$name"; }\n'
+        'renew() { (limit=3700; dk restart "$name"); }\n'
         f"mend_steps() {{ {' && '.join(steps) or ':'}; }}\n"
     )
 

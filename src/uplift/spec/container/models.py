@@ -56,6 +56,7 @@ def _capability(value: str) -> str:
     return name
 
 
+Address = Annotated[str, Field(pattern=r"^[0-9a-fA-F.:]+$")]
 Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]{1,62}$")]
 HostName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,252}$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$")]
@@ -78,7 +79,7 @@ class Port(Block):
 
     container: int = Field(ge=1, le=65535)
     host: int | None = Field(default=None, ge=1, le=65535)
-    address: str = Field(default="127.0.0.1", pattern=r"^[0-9a-fA-F.:]+$")
+    address: Address = "127.0.0.1"
     protocol: Literal["tcp", "udp"] = "tcp"
 
 

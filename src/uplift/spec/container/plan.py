@@ -75,6 +75,7 @@ class Plan:
         found: name that the container has now, or None.
         fields: what ``docker update`` shall change.
         start: it does not run.
+        restart: it runs, and is to begin anew.
     """
 
     action: Action
@@ -83,6 +84,7 @@ class Plan:
     found: str | None = None
     fields: tuple[str, ...] = ()
     start: bool = False
+    restart: bool = False
 
 
 def plan(

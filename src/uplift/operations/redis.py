@@ -1,0 +1,151 @@
+"""Keep a host's Redis as its settings say."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Generator, Iterator, Sequence
+
+from pyinfra.api.command import StringCommand
+from pyinfra.api.operation import operation
+from pyinfra.context import host
+
+from uplift.facts.redis import Server
+from uplift.facts.script import HiddenInput, read_quietly
+from uplift.operations import container, job, script
+from uplift.secrets import Secret, fingerprint_key, require
+from uplift.spec.errors import UpliftError
+from uplift.spec.redis.models import Redis
+from uplift.spec.redis.server import AUTH, auth_command, auth_file
+from uplift.spec.redis.state import Difference, State, asked, differences, questions, repairs
+
+SWITCH_LIMIT = 1800
+"""Seconds that writing the whole data anew may take when the append-only file is switched."""
+
+
+@operation()
+def configured(settings: Redis) -> Generator[StringCommand, None, None]:
+    """Run Redis in a container as the settings say, behind its password.
+
+    + settings: the block ``redis``
+
+    The container is compared like any other, the running server by asking it: with the password,
+    without one, and for its configuration. What only the server has otherwise is set while it runs;
+    a server whose password is not the wanted one any more is started anew.
+
+    **Example:**
+
+    .. code:: python
+
+        redis.configured(name="Redis", settings=for_host(host).redis)
+    """
+    try:
+        password = require(settings)[settings.password]
+        key = fingerprint_key()
+    except UpliftError as error:
+        yield script.refuse(f"redis: {error}", code=int(error.exit_code))
+        return
+    server = _read(settings, password)
+    if server is None:
+        return
+    # What a new command line is about: Docker's comparison says no more than that it changed.
+    _tell(differences(settings, server))
+    it, values = settings.container, {AUTH: auth_file(password)}
+    state, changed = yield from container.settled([it], values)
+    if state is None:
+        return
+    done = yield from container.converge([it], state, values, key, changed=changed)
+    if done is None:
+        return
+    if done:
+        server = _read(settings, password)
+    elif server.trouble:
+        why = f"restarted: {server.trouble}"
+        script.announce(f"redis: {why}")
+        yield container.restarted(it, state, values, why)
+        host.log(f"redis: {why}")
+        server, done = _read(settings, password), True
+    if server is not None:
+        yield from _set(settings, password, server, told=not done)
+
+
+def _set(
+    settings: Redis, password: Secret, server: State, *, told: bool
+) -> Iterator[StringCommand]:
+    """Bring the running server to what its files say already."""
+    if server.trouble:
+        yield script.refuse(f"redis: {server.trouble}: see docker logs {settings.container.name}")
+        return
+    differs = differences(settings, server)
+    if not differs:
+        return
+    if not told:
+        _tell(differs)
+    text = _setting(settings, password, differs)
+    yield job.start(job.identity("redis", text, server.seen), text, limit=SWITCH_LIMIT)
+    again = _read(settings, password)
+    if again is not None and (left := differences(settings, again)):
+        yield script.refuse(_unlike(left))
+
+
+def _tell(differs: Sequence[Difference]) -> None:
+    for one in differs:
+        host.log(f"redis: {one}")
+
+
+def _unlike(left: Sequence[Difference]) -> str:
+    """Say that the server took a value and writes it in another way, or not at all."""
+    return "\n".join(
+        f"redis: config: {one.key}: the server has {one.found!r} for {one.wanted!r}: write it so"
+        for one in left
+    )
+
+
+def _read(settings: Redis, password: Secret) -> State | None:
+    lines = [auth_command(password).reveal(), *questions(asked(settings))]
+    stdin = HiddenInput("\n".join(lines))
+    return read_quietly(host, Server, stdin, container=settings.container.name)
+
+
+# Before the setting is off, the file is the whole truth; after the dump is written, the dump is.
+_SWITCHES = {
+    "yes": r"""
+printf '%s\n' 'CONFIG SET appendonly yes' | ask || exit 1
+while :; do
+  found=$(printf '%s\n' 'INFO persistence' | ask) || exit 1
+  case $found in
+    *aof_rewrite_in_progress:1*|*aof_rewrite_scheduled:1*) sleep 0.5 ;;
+    *aof_last_bgrewrite_status:ok*) break ;;
+    *) echo "redis: the append-only file could not be written: see docker logs"; exit 1 ;;
+  esac
+done
+""",
+    "no": r"""
+printf '%s\n' 'CONFIG SET appendonly no' SAVE | ask || exit 1
+docker exec "$name" sh -c 'rm -rf /data/appendonlydir /data/appendonly.aof' </dev/null || exit 1
+""",
+}
+
+_ASK = r"""
+ask() {
+  said=$({ printf '%s\n' "$auth"; cat; } |
+    timeout 900 docker exec -i "$name" redis-cli --no-raw) || return 1
+  case $said in
+    *"(error)"*) printf '%s\n' "$said" | grep '(error)' | sed 's/^/redis: /' >&2; return 1 ;;
+  esac
+  printf '%s\n' "$said"
+}
+"""
+
+
+def _setting(settings: Redis, password: Secret, differs: Sequence[Difference]) -> str:
+    """Return the shell text of a job that sets values in the running server; it holds a secret."""
+    lines = [
+        "set -u",
+        f"name={shlex.quote(settings.container.name)}",
+        f"auth={shlex.quote(auth_command(password).reveal())}",
+        _ASK,
+    ]
+    if commands := repairs(differs):
+        lines.append(f"printf '%s\\n' {shlex.join(commands)} | ask || exit 1")
+    lines += [_SWITCHES[one.wanted] for one in differs if one.key == "appendonly"]
+    return "\n".join([*lines, ""])
