@@ -17,3 +17,4 @@ local.include("deploys/uv.py")
 # Before the clients, which log in to it: a password that was changed goes to both in one run.
 local.include("deploys/registry.py")
 local.include("deploys/clients.py")
+local.include("deploys/redis.py")
