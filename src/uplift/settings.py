@@ -18,8 +18,8 @@ from uplift.spec.certificates import Certificates
 from uplift.spec.clients import Clients
 from uplift.spec.docker import Docker
 from uplift.spec.errors import Problem, SettingsError, UpliftError
-from uplift.spec.registry import Registry
 from uplift.spec.redis import Redis
+from uplift.spec.registry import Registry
 from uplift.spec.uv import Uv
 
 if TYPE_CHECKING:

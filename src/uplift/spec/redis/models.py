@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, StrictBool, StrictInt, StrictStr, mo
 
 from uplift.spec.base import Block
 from uplift.spec.container import Container
-from uplift.spec.container.models import Address, ImageReference, Name, Size
+from uplift.spec.container.models import Address, Image, Name, Size
 from uplift.spec.container.units import memory_bytes
 from uplift.spec.redis.server import AUTH, HEALTH, START, WHERE
 from uplift.spec.secret import SecretRef
@@ -102,7 +102,7 @@ class Redis(Block):
         stop_timeout: seconds that it has to write its data when it is stopped.
     """
 
-    image: ImageReference
+    image: Image
     address: Address = "127.0.0.1"
     port: int = Field(default=6379, ge=1, le=65535)
     volume: Name = "redis"
