@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import secrets
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 
 from pyinfra import logger
 from pyinfra.api.command import StringCommand
@@ -13,13 +13,15 @@ from pyinfra.context import host
 
 from uplift.facts.clients import ClientFiles
 from uplift.facts.script import read_quietly
-from uplift.operations import script
+from uplift.operations import http, script
 from uplift.secrets import fingerprint_key, resolve
 from uplift.spec.clients import Clients
+from uplift.spec.clients.login import SOCKET, Login, logins, verdict
 from uplift.spec.clients.plan import Plan, places, plan
 from uplift.spec.clients.state import RECORD_PATH, HostState
 from uplift.spec.clients.wanted import Wanted, wanted
 from uplift.spec.errors import UpliftError
+from uplift.spec.http import Trouble
 
 
 @operation()
@@ -35,7 +37,8 @@ def present(
     user, and only while it still is what was read. What cannot be merged is left as it is; the
     other files are still done, and the operation then fails and names file and line. What was
     written before and is no longer in the settings is removed, by the record in
-    ``/var/lib/uplift/clients.json``.
+    ``/var/lib/uplift/clients.json``. Then the host's Docker daemon tries each login, and the
+    operation fails where a registry refuses one.
 
     **Example:**
 
@@ -53,6 +56,27 @@ def present(
     if state is None:
         return
     yield from _write(files, state, key)
+    # While pyinfra only prepares, the registry may still have the password of before.
+    if host.state.is_executing:
+        yield from _try_logins(logins(settings, resolve, state))
+
+
+def _try_logins(tried: Sequence[Login]) -> Iterator[StringCommand]:
+    """Have the host's Docker daemon try each login, all in one remote command."""
+    requests = [login.request for login in tried]
+    answers = http.send(host, requests, "http://docker", socket=SOCKET) if tried else None
+    if answers is None or answers.trouble is Trouble.NOTHING_LISTENS:  # no Docker here
+        return
+    if answers.trouble:
+        host.log(f"clients: logins of Docker not tried: {answers}", log_func=logger.warning)
+        return
+    verdicts = [verdict(*pair) for pair in zip(tried, answers.responses, strict=True)]
+    for _, untried in verdicts:
+        if untried:
+            host.log(f"clients: {untried}", log_func=logger.warning)
+    refused = [f"clients: {text}" for text, _ in verdicts if text]
+    if refused:
+        yield script.refuse("\n".join(refused))
 
 
 def _write(files: list[Wanted], state: HostState, key: bytes) -> Iterator[StringCommand]:

@@ -19,6 +19,7 @@ def send(
     *,
     limit: int = 300,
     wait: int = 0,
+    socket: str | None = None,
 ) -> Answers | None:
     """Send requests from a host and return the answers; nothing of them is printed.
 
@@ -29,11 +30,12 @@ def send(
         auth: credentials of the requests that name none.
         limit: seconds for all requests together.
         wait: seconds to wait until something listens.
+        socket: path of a Unix socket by which the service is reached.
 
     Returns:
         The answers, or None when the command could not be run: then the host has failed.
     """
-    config = HiddenInput(render(requests, base, auth))
+    config = HiddenInput(render(requests, base, auth, socket=socket))
     found = read_quietly(host, Http, address=base, limit=limit, wait=wait, stdin=config)
     return None if found is None else answers(found, requests)
 

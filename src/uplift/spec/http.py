@@ -149,7 +149,12 @@ def quote(text: str) -> str:
 
 
 def render(
-    requests: Sequence[Request], base: str, auth: Auth | None = None, *, max_time: int = 30
+    requests: Sequence[Request],
+    base: str,
+    auth: Auth | None = None,
+    *,
+    max_time: int = 30,
+    socket: str | None = None,
 ) -> str:
     """Return a configuration for ``curl -q --config -``.
 
@@ -158,6 +163,7 @@ def render(
         base: scheme, host and port, and what all paths begin with.
         auth: credentials of the requests that name none.
         max_time: seconds for each request.
+        socket: path of a Unix socket on the host by which the server is reached.
 
     Raises:
         ValueError: a request cannot be sent; never shows a value that may be secret.
@@ -166,7 +172,8 @@ def render(
         msg = "there is no request to send"
         raise ValueError(msg)
     blocks = [_block(request, base.rstrip("/"), auth, max_time) for request in requests]
-    return "next\n".join(blocks)
+    way = f"unix-socket = {quote(_plain(socket))}\n" if socket else ""
+    return "next\n".join(f"{way}{block}" for block in blocks)
 
 
 def _block(request: Request, base: str, auth: Auth | None, max_time: int) -> str:

@@ -9,8 +9,6 @@ from typing import Any
 from uplift.spec import jsonmerge
 from uplift.spec.clients.text import Broken
 
-_REMEDY = "remove it there, or take the registry out of the settings and use `docker login`"
-
 
 class DockerDocument:
     """Logins by ``auths REGISTRY``; the value is Docker's ``auth``.
@@ -44,16 +42,22 @@ class DockerDocument:
         return {f"auths {name}" for name in names if names.count(name) > 1}
 
     def check(self, wanted: Mapping[str, str]) -> None:
-        """Refuse a file in which Docker asks a helper program and not ``auths``."""
-        if wanted and self._data.get("credsStore"):
-            raise Broken(
-                self._line("credsStore"), f"credsStore makes Docker ignore auths: {_REMEDY}"
-            )
-        helpers = self._data.get("credHelpers")
-        helped = [name for name in helpers or () if f"auths {name}" in wanted]
-        if helped:
-            text = f"credHelpers makes Docker ignore auths of {', '.join(helped)}: {_REMEDY}"
-            raise Broken(self._line("credHelpers"), text)
+        """Accept what could be read."""
+
+    def left(self, wanted: Mapping[str, str]) -> dict[str, str]:
+        """Return the wanted logins that are left to a helper program, each with the reason.
+
+        Docker asks the helper and not ``auths``: a login written there would be a password on the
+        disk that nobody reads.
+        """
+        if store := self._data.get("credsStore"):
+            return dict.fromkeys(wanted, f"credsStore ({store}) answers for it, not auths")
+        helpers = self._data.get("credHelpers") or {}
+        return {
+            f"auths {name}": f"credHelpers ({helper}) answers for it, not auths"
+            for name, helper in helpers.items()
+            if f"auths {name}" in wanted
+        }
 
     def warnings(self, wanted: Mapping[str, str]) -> list[str]:
         """Tell of nothing: other logins do not touch ours."""

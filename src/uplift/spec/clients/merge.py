@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from uplift.spec.clients.dockerconfig import DockerDocument
 from uplift.spec.clients.ini import SERVERS
 from uplift.spec.clients.record import FileRecord, Record
 from uplift.spec.clients.state import FORMATS, Place
@@ -47,9 +48,13 @@ def merge(text: str, wanted: Wanted, record: Record, key: bytes) -> Merged:
     document = FORMATS[wanted.place.relative](text, set(own.made))
     before, twins = document.values(), document.twins()
     target = {entry.key: entry.value for entry in wanted.entries}
+    left = document.left(target) if isinstance(document, DockerDocument) else {}
+    target = {key: value for key, value in target.items() if key not in left}
     gone, words = _drop(document, before, wanted, own, record)
     document.check(target)
     for entry in wanted.entries:
+        if entry.key in left:
+            continue
         if before.get(entry.key) != entry.value or entry.key in twins:
             words.append(_put(document, entry, before, key))
     document.arrange(list(target))
@@ -61,7 +66,7 @@ def merge(text: str, wanted: Wanted, record: Record, key: bytes) -> Merged:
         after,
         FileRecord(_hashes(target, before, own, record), frozenset(document.made)),
         tuple(words),
-        tuple(document.warnings(target)),
+        (*document.warnings(target), *(f"{key} not written: {why}" for key, why in left.items())),
     )
 
 
