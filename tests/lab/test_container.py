@@ -1,172 +1,15 @@
-"""Containers on a real host: applied, drifted, broken, killed at every step."""
+"""Containers on a real host: applied, drifted, broken, removed."""
 
 from __future__ import annotations
 
 import json
-import shlex
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import pytest
+from tests.lab.container_box import BARE, IMAGE, SERVER, Box, redis
 
-from uplift.spec.container.plan import STEPS
-
-# Minutes of starts, stops and waits, and no deploy stands on it yet.
+pytest_plugins = ["tests.lab.container_box"]
+# Minutes of starts, stops and waits.
 pytestmark = pytest.mark.slow
-
-PROJECT = Path(__file__).parents[2]
-IMAGE = "registry:5000/redis:8"
-SERVER = ["redis-server", "--appendonly", "yes", "--appendfsync", "always"]
-BARE = "redis-server --bind 0.0.0.0 --protected-mode no --save '' --dir /tmp"
-Run = Callable[..., subprocess.CompletedProcess[str]]
-
-DEPLOY = """
-import json, os
-from pathlib import Path
-from uplift.operations import container, container_script
-from uplift.spec.container import Container
-given = json.loads(Path({file!r}).read_text())
-os.environ.update(given["environment"])
-container_script.MARK += given["mark"]
-container.converged(
-    name="Containers",
-    containers=[Container.parse(block, path="containers") for block in given["blocks"]],
-)
-"""
-
-# A second function of the same name: it does the same, and then something once at one point.
-AT = """
-mark() {{
-  printf '%s\\n' "$1" >>"$dir/journal"; sync "$dir/journal"
-  if [ "$1" = {point} ] && [ ! -e /run/uplift-test-point ]; then
-    : >/run/uplift-test-point
-    {what}
-  fi
-}}
-"""
-KILL = "systemctl kill --signal=KILL 'uplift-container-*'; sleep 30"
-
-
-def redis(**fields: Any) -> dict[str, Any]:
-    """A Redis that keeps each write, on a volume."""
-    return {
-        "name": "redis",
-        "image": IMAGE,
-        "command": SERVER,
-        "ports": [{"container": 6379}],
-        "mounts": [{"volume": "uplift-test", "target": "/data"}],
-        "stateful": True,
-        "stop_timeout": 5,
-        "health": {"tcp": 6379, "stable": 1, "start_period": 10},
-        **fields,
-    }
-
-
-@dataclass
-class Box:
-    """One host, and containers applied to it."""
-
-    name: str
-    ssh: Run
-    pyinfra: Run
-    folder: Path
-    environment: dict[str, str]
-    secrets: dict[str, str] = field(default_factory=dict)
-
-    def sh(self, script: str, *, check: bool = True) -> str:
-        done = self.ssh(self.name, f"sudo sh -c {shlex.quote(script)}", check)
-        return str(done.stdout).strip()
-
-    def words(self, *blocks: dict[str, Any], mark: str = "") -> list[str]:
-        given = {"blocks": blocks, "mark": mark, "environment": self.secrets}
-        file, data = self.folder / "deploy.py", self.folder / "given.json"
-        data.write_text(json.dumps(given))
-        file.write_text(DEPLOY.format(file=str(data)))
-        return ["inventories/lab.py", str(file), "--limit", self.name, "-y"]
-
-    def apply(self, *blocks: dict[str, Any], mark: str = "") -> bool:
-        """Apply containers and tell whether anything changed."""
-        done = self.pyinfra(*self.words(*blocks, mark=mark), "--json")
-        (operation,) = json.loads(done.stdout)["results"]["operations"]
-        assert operation["success"] + operation["no_change"]
-        return not operation["no_change"]
-
-    def said(self, *blocks: dict[str, Any], ok: bool = True) -> str:
-        """Apply containers, and return all that was said."""
-        done = self.pyinfra(*self.words(*blocks), "-vvv", check=False)
-        assert (done.returncode == 0) is ok, done.stdout + done.stderr
-        return str(done.stdout + done.stderr)
-
-    def broken(self, block: dict[str, Any]) -> list[str]:
-        """Apply a container that must fail, and return what the host said."""
-        done = self.pyinfra(*self.words(block), check=False)
-        assert done.returncode != 0, done.stdout + done.stderr
-        lines = (done.stdout + done.stderr).splitlines()
-        mark = "] uplift: redis: "
-        return [line.partition(mark)[2] for line in lines if mark in line]
-
-    def started(self) -> str:
-        return self.sh('docker inspect -f "{{.Id}} {{.State.StartedAt}}" redis')
-
-    def get(self) -> str:
-        return self.sh("docker exec redis redis-cli get key")
-
-    def clean(self) -> None:
-        self.sh(
-            "docker ps -aq --filter name=redis --filter label=io.uplift.managed |"
-            "  xargs -r docker rm -f; docker rm -f redis other;"
-            "docker volume rm uplift-test; rm -rf /var/lib/uplift/containers/redis"
-            "  /etc/uplift/secrets/redis* /run/uplift-test-*; systemctl reset-failed docker",
-            check=False,
-        )
-
-
-@pytest.fixture(scope="module")
-def host(
-    hosts: list[dict[str, Any]],
-    lab_name: str,
-    environment: dict[str, str],
-    uplift: Run,
-    ssh: Run,
-    pyinfra: Run,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Box:
-    """A host with Docker, and a registry that has the image."""
-    name = [host["name"] for host in hosts if host["kind"] == "host"][-1]
-    uplift("lab", "image", "redis", "--name", lab_name)
-    pyinfra("inventories/lab.py", "deploys/docker.py", "--limit", name, "-y")
-    return Box(name, ssh, pyinfra, tmp_path_factory.mktemp("container"), environment)
-
-
-@pytest.fixture
-def box(host: Box) -> Iterator[Box]:
-    """A host without containers of these tests."""
-    host.clean()
-    host.secrets = {}
-    yield host
-    host.clean()
-
-
-@pytest.fixture
-def running(box: Box) -> Box:
-    """A Redis with a key."""
-    box.apply(redis())
-    assert box.sh("docker exec redis redis-cli set key kept") == "OK"
-    return box
-
-
-def alone(box: Box) -> None:
-    """Nothing is left of a replacement, and one container alone is on the volume."""
-    there = "docker ps -a --filter volume=uplift-test --format '{{.Names}}'"
-    assert box.sh(there) == "redis"
-    left = "ls -d /var/lib/uplift/containers/redis/journal /etc/uplift/secrets/redis--previous"
-    assert box.sh(f"{left} 2>/dev/null", check=False) == ""
 
 
 def test_applied_twice_it_changes_once_and_nothing_is_touched(box: Box) -> None:
@@ -216,12 +59,10 @@ def test_applied_twice_it_changes_once_and_nothing_is_touched(box: Box) -> None:
 def test_drift_by_hand_is_repaired_and_the_data_stays(running: Box, drift: str) -> None:
     running.sh(drift)
     assert running.apply(redis()) is True
-    assert running.apply(redis()) is False
-    assert running.get() == "kept"
     assert running.sh("docker port redis") == "6379/tcp -> 127.0.0.1:6379"
     policy = running.sh("docker inspect -f '{{.HostConfig.RestartPolicy.Name}}' redis")
     assert policy == "unless-stopped"
-    alone(running)
+    running.check(redis())
 
 
 def test_what_can_be_changed_in_place_does_not_restart_it(running: Box) -> None:
@@ -254,8 +95,7 @@ def test_another_image_behind_the_same_tag_is_found_at_the_registry(running: Box
     try:
         assert "image 8 -> 8 (sha256:" in running.said(redis())
         assert running.sh(digest) != old
-        assert running.apply(redis()) is False
-        assert running.get() == "kept"
+        running.check(redis())
     finally:
         running.sh(f"docker pull -q {old} && docker tag {old} {IMAGE} && docker push -q {IMAGE}")
     # A digest needs no registry's answer, and says the same.
@@ -302,9 +142,7 @@ def test_a_broken_release_leaves_the_old_one_serving(running: Box, kind: str) ->
     words = "the container of before serves again"
     told = [line for line in lines if line.startswith(words)]
     assert told and (kind == "missing mount" or " s" in told[0].removeprefix(words)), lines
-    assert running.get() == "kept"
-    alone(running)
-    assert running.apply(redis()) is False
+    running.check(redis())
 
 
 def test_the_last_lines_of_a_broken_release_are_shown_without_its_secrets(running: Box) -> None:
@@ -341,7 +179,7 @@ def test_too_little_disk_is_refused_before_anything_stops(running: Box) -> None:
     lines = running.broken(redis(free_disk="900t", environment={"A": "b"}))
     assert lines[0].startswith("FAILED at pull: disk: ")
     assert running.started() == before
-    alone(running)
+    running.check(redis())
 
 
 def test_a_secret_is_a_file_that_only_its_owner_reads_and_shows_nowhere(box: Box) -> None:
@@ -374,81 +212,3 @@ def test_a_dry_run_writes_nothing(running: Box) -> None:
     plan = json.loads(running.pyinfra(*words, "--dry", "--json").stdout)["plan"]
     assert [operation["hosts_with_change"] for operation in plan] == [[running.name]]
     assert running.started() == before
-
-
-# The last step takes its journal away: there is nothing after it.
-POINTS = [f"{step} {moment}" for step in STEPS for moment in ("before", "after")][:-1]
-
-
-def each(*usual: str) -> list[Any]:
-    """Return all points; all but the usual ones are for the fault matrix, which takes long."""
-    return [
-        pytest.param(point, marks=() if point in usual else (pytest.mark.crash,))
-        for point in POINTS
-    ]
-
-
-@pytest.mark.parametrize(
-    "point", each("create after", "stop after", "copy before", "start after", "healthy after")
-)
-def test_killed_at_any_step_the_next_run_ends_as_wanted_with_the_data(
-    running: Box, point: str
-) -> None:
-    running.secrets = {"UPLIFT_SECRET_TEST_PASSWORD": "any-value"}
-    block = redis(
-        environment={"A": "b"},
-        secrets={"password": {"secret": "test/password"}},
-        secret_owner=999,
-    )
-    mark = AT.format(point=shlex.quote(point), what=KILL)
-    done = running.pyinfra(*running.words(block, mark=mark), check=False)
-    assert "ended without a result" in done.stdout + done.stderr
-    assert running.apply(block) is True
-    assert running.apply(block) is False
-    assert running.get() == "kept"
-    assert running.sh("docker exec redis sh -c 'echo $A; cat /run/secrets/*'") == "b\nany-value"
-    alone(running)
-
-
-@pytest.mark.parametrize("point", each("start after"))
-def test_settings_that_were_taken_back_after_a_kill_bring_the_old_one_back(
-    running: Box, point: str
-) -> None:
-    mark = AT.format(point=shlex.quote(point), what=KILL)
-    running.pyinfra(*running.words(redis(environment={"A": "b"}), mark=mark), check=False)
-    assert running.apply(redis()) is True
-    assert running.apply(redis()) is False
-    assert running.get() == "kept"
-    alone(running)
-
-
-@pytest.mark.parametrize("point", each("stop before", "start after"))
-def test_with_docker_restarted_in_the_middle_it_is_done_all_the_same(
-    running: Box, point: str
-) -> None:
-    what = "systemctl reset-failed docker; systemctl restart docker"
-    block = redis(environment={"A": "b"})
-    mark = AT.format(point=shlex.quote(point), what=what)
-    assert running.apply(block, mark=mark) is True
-    assert running.apply(block) is False
-    assert running.get() == "kept"
-    alone(running)
-
-
-def test_with_the_controller_killed_the_replacement_ends_by_itself(running: Box) -> None:
-    block = redis(environment={"A": "b"})
-    mark = AT.format(point="'stop after'", what="sleep 5")
-    words = [str(Path(sys.executable).parent / "pyinfra"), *running.words(block, mark=mark)]
-    process = subprocess.Popen(
-        words, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        stdin=subprocess.DEVNULL, env=running.environment,
-    )  # fmt: skip
-    for _ in range(300):
-        if running.sh("ls /run/uplift-test-point", check=False):
-            break
-        time.sleep(0.1)
-    process.send_signal(signal.SIGKILL)
-    process.wait(timeout=30)
-    assert running.apply(block) is False
-    assert running.get() == "kept"
-    alone(running)

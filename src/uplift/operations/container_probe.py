@@ -38,6 +38,8 @@ wait_good() {
     state=$(dk inspect --format '{{.State.Status}} {{.State.StartedAt}} {{.State.ExitCode}}' "$1")
     case $state in
       "running $started "*) ;;
+      running*) reason="it ended and was started again after $(($(now) - begin)) s"; return 1 ;;
+      paused*) reason="it is paused"; return 1 ;;
       *) reason="it ended with exit code ${state##* } after $(($(now) - begin)) s"; return 1 ;;
     esac
     if "probe_$check" "$1" >"$dir/probe" 2>&1; then

@@ -1,0 +1,194 @@
+"""Replacements of containers that are interrupted at every step: killed, cut off, Docker restarted.
+
+Where something can be interrupted is read from the journal's own definition.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.lab.container_box import PROJECT, Box, at, redis, word
+
+from uplift.spec.container.plan import POINTS, STEPS, UNDO
+
+pytest_plugins = ["tests.lab.container_box"]
+
+KILL = "systemctl kill --signal=KILL 'uplift-container-*'; sleep 30"
+CUT = "pkill -KILL -x sshd-session; sleep 2"
+RESTART = "systemctl reset-failed docker; systemctl restart docker"
+DONE, UNDONE = ([point for point in POINTS if point.split()[0] in names] for names in (STEPS, UNDO))
+BEGINNINGS = [point for point in DONE if point.endswith("before")]
+
+
+def each(points: list[str], *usual: str) -> list[Any]:
+    """Return all points; all but the usual ones are for the fault matrix, which takes long."""
+    return [
+        pytest.param(point, marks=() if point in usual else (pytest.mark.crash,))
+        for point in points
+    ]
+
+
+def wanted() -> dict[str, Any]:
+    """Return settings that no container has yet."""
+    secret = {"password": {"secret": "test/password"}}
+    return redis(environment={"A": word()}, secrets=secret, secret_owner=999)
+
+
+def damaging() -> dict[str, Any]:
+    """Return a release that damages the data and ends."""
+    return redis(entrypoint=["sh", "-c", "rm -rf /data/*; exit 3"], command=None)
+
+
+@pytest.fixture
+def served(container_host: Box) -> Box:
+    """A Redis with a secret and a new key: the one of the test before when it was left sound."""
+    box = container_host
+    box.sh("rm -f /run/uplift-test-*")
+    last, box.last = box.last, None
+    if last is None:
+        box.clean()
+        box.secrets = {"UPLIFT_SECRET_TEST_PASSWORD": word()}
+        last = wanted()
+        box.apply(last)
+    box.put()
+    box.before = last
+    return box
+
+
+@pytest.fixture
+def mortal(served: Box) -> Iterator[Box]:
+    """The same, and Docker takes its containers with it when it stops."""
+    served.sh(LIVE.format(old="true", new="false"))
+    yield served
+    served.sh(LIVE.format(old="false", new="true"))
+
+
+# Reloaded, not restarted: then it is as it shall be, and no container noticed.
+LIVE = """
+sed -i 's/"live-restore": *{old}/"live-restore": {new}/' /etc/docker/daemon.json
+systemctl reset-failed docker; systemctl start docker; systemctl reload docker
+for i in $(seq 50); do
+  [ "$(docker info -f '{{{{.LiveRestoreEnabled}}}}')" != {new} ] || exit 0; sleep 0.1
+done
+exit 1
+"""
+
+
+def write_if_served(box: Box) -> None:
+    """Write as a client does: what a server took stays, whatever had been interrupted."""
+    later = word()
+    if box.sh(f"docker exec redis redis-cli set key {later} 2>/dev/null", check=False) == "OK":
+        box.key = later
+
+
+def interrupted(box: Box, block: dict[str, Any], point: str) -> None:
+    """Kill the host's script at a point; its children too."""
+    done = box.pyinfra(*box.words(block, mark=at(point, KILL)), check=False)
+    assert "ended without a result" in done.stdout + done.stderr
+    write_if_served(box)
+
+
+def serves_as(box: Box, block: dict[str, Any]) -> None:
+    """All is as wanted, the environment and the secret too."""
+    box.check(block)
+    found = box.sh("docker exec redis sh -c 'echo $A; cat /run/secrets/*'").split("\n")
+    assert found == [block["environment"]["A"], *box.secrets.values()]
+
+
+@pytest.mark.parametrize("point", each(DONE, "start before"))
+def test_killed_at_any_step_the_next_run_ends_as_wanted_with_the_data(
+    served: Box, point: str
+) -> None:
+    block = wanted()
+    interrupted(served, block, point)
+    assert served.apply(block) is True
+    serves_as(served, block)
+
+
+@pytest.mark.parametrize("point", each(BEGINNINGS))
+def test_settings_that_were_taken_back_after_a_kill_bring_the_old_one_back(
+    served: Box, point: str
+) -> None:
+    interrupted(served, wanted(), point)
+    assert served.apply(served.before) is True
+    serves_as(served, served.before)
+
+
+@pytest.mark.parametrize("point", each(UNDONE))
+def test_killed_while_a_broken_release_is_taken_back_the_next_run_does_it(
+    served: Box, point: str
+) -> None:
+    interrupted(served, damaging(), point)
+    assert served.apply(served.before) is True
+    serves_as(served, served.before)
+
+
+@pytest.mark.parametrize("point", each(DONE))
+def test_with_docker_restarted_in_the_middle_it_is_done_all_the_same(
+    mortal: Box, point: str
+) -> None:
+    block = wanted()
+    assert mortal.apply(block, mark=at(point, RESTART)) is True
+    serves_as(mortal, block)
+
+
+@pytest.mark.parametrize("point", each(UNDONE))
+def test_with_docker_restarted_while_a_broken_release_is_taken_back_the_old_one_serves(
+    mortal: Box, point: str
+) -> None:
+    (reason, *_) = mortal.broken(damaging(), mark=at(point, RESTART))
+    assert reason.startswith("FAILED at healthy: it ended ")
+    serves_as(mortal, mortal.before)
+
+
+@pytest.mark.parametrize("point", each(["stop before", "start after"]))
+def test_with_docker_restarted_under_living_containers_it_is_done_all_the_same(
+    served: Box, point: str
+) -> None:
+    block = wanted()
+    assert served.apply(block, mark=at(point, RESTART)) is True
+    serves_as(served, block)
+
+
+@pytest.mark.parametrize("point", each(BEGINNINGS))
+def test_with_the_connection_cut_the_replacement_ends_by_itself(served: Box, point: str) -> None:
+    block = wanted()
+    done = served.pyinfra(*served.words(block, mark=at(point, CUT)), check=False)
+    assert done.returncode == 1, done.stdout + done.stderr
+    serves_as(served, block)
+
+
+@pytest.mark.parametrize("point", each(BEGINNINGS))
+def test_with_the_controller_killed_the_replacement_ends_by_itself(served: Box, point: str) -> None:
+    block = wanted()
+    words = served.words(block, mark=at(point, "sleep 5"))
+    process = subprocess.Popen(
+        [str(Path(sys.executable).parent / "pyinfra"), *words],
+        cwd=PROJECT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=served.environment,
+    )
+    try:
+        reached = "for i in $(seq 600); do [ -e /run/uplift-test-point ] && exit; sleep 0.1; done"
+        served.sh(f"{reached}; exit 1")
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.wait(timeout=30)
+    serves_as(served, block)
+
+
+def test_two_servers_at_once_would_be_seen(served: Box) -> None:
+    served.sh(
+        "docker run -d --name other -v uplift-test:/data registry:5000/redis:8 redis-server;"
+        "for i in $(seq 100); do"
+        "  [ ! -s /run/uplift-two-servers ] || break; sleep 0.1; done; docker rm -f other"
+    )
+    assert served.sh("cat /run/uplift-two-servers; rm /run/uplift-two-servers")
