@@ -282,11 +282,6 @@ IN_THE_WAY = {
         ".docker/config.json",
         "line 2: not JSON: comments",
     ),
-    "helper": (
-        'mkdir .docker; printf \'{\\n"credsStore": "x"}\' >.docker/config.json',
-        ".docker/config.json",
-        "line 2: credsStore",
-    ),
     "ini": ("printf '[a]\\nb\\n' >.pypirc", ".pypirc", "line 2: is no 'key = value'"),
     "utf8": ("printf 'a\\n\\377' >.npmrc", ".npmrc", "line 2: is not UTF-8"),
     "large": ("yes '; x' | head -c 300000 >.npmrc", ".npmrc", "is larger than 256 kB"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 from testinfra.backend.base import CommandResult
@@ -13,6 +13,7 @@ from testinfra.host import Host
 from uplift.secrets import Secret, SecretRef
 from uplift.settings import Settings
 from uplift.spec.clients import Clients, UserFiles, npm_scope
+from uplift.spec.clients.dockerconfig import DockerDocument
 from uplift.verify import clients, files, users
 
 Secrets = Mapping[SecretRef, Secret]
@@ -107,14 +108,20 @@ def test_pypirc_gives_each_login(host: Host, wanted: Clients, secret_values: Sec
 
 
 def test_docker_config_gives_each_login(
-    host: Host, wanted: Clients, secret_values: Secrets
+    host: Host, wanted: Clients, secret_values: Secrets, warn: Callable[[str], None]
 ) -> None:
     wrong = []
     for one in listed(wanted, "docker"):
         path = f"{users.home(host, one.user)}/.docker/config.json"
+        auths = one.docker.auths if one.docker else []
+        helped = DockerDocument(files.read(host, path)).left(
+            {f"auths {auth.registry}": "" for auth in auths}
+        )
         found = clients.logins(host, path, clients.from_docker)
-        for auth in one.docker.auths if one.docker else ():
-            if found.get(auth.registry) != (auth.username, secret_values[auth.password]):
+        for auth in auths:
+            if f"auths {auth.registry}" in helped:
+                warn(f"{one.user}: {auth.registry}: a credential helper answers for it")
+            elif found.get(auth.registry) != (auth.username, secret_values[auth.password]):
                 wrong.append(f"{one.user}: {auth.registry}")
     assert wrong == []
 

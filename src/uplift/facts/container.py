@@ -43,8 +43,6 @@ pack() { base64 -w 0; }
 echo "busy $busy"
 if [ -S "$socket" ] && limits=$(dk info --format '{{.MemoryLimit}} {{.CPUCfsQuota}} {{.PidsLimit}}')
 then echo "docker yes"; echo "limits $limits"
-  echo "platforms $(dk version --format '{{.Server.Arch}}')" \
-    $(ls /proc/sys/fs/binfmt_misc 2>/dev/null | sed -n 's/^qemu-//p')
 else echo "docker no"; echo end; exit 0; fi
 
 @login@

@@ -16,10 +16,11 @@ from uplift.facts.script import read_quietly
 from uplift.operations import http, script
 from uplift.secrets import fingerprint_key, resolve
 from uplift.spec.clients import Clients
-from uplift.spec.clients.login import SOCKET, Login, logins, verdict
+from uplift.spec.clients.login import SOCKET, Login, logins, refuse, trouble
 from uplift.spec.clients.plan import Plan, places, plan
 from uplift.spec.clients.state import RECORD_PATH, HostState
 from uplift.spec.clients.wanted import Wanted, wanted
+from uplift.spec.container.state import REFUSED
 from uplift.spec.errors import UpliftError
 from uplift.spec.http import Trouble
 
@@ -37,8 +38,8 @@ def present(
     user, and only while it still is what was read. What cannot be merged is left as it is; the
     other files are still done, and the operation then fails and names file and line. What was
     written before and is no longer in the settings is removed, by the record in
-    ``/var/lib/uplift/clients.json``. Then the host's Docker daemon tries each login, and the
-    operation fails where a registry refuses one.
+    ``/var/lib/uplift/clients.json``. The host's Docker daemon tries each login before it is
+    written; a file with one that its registry refuses is left as it is, and named.
 
     **Example:**
 
@@ -55,28 +56,37 @@ def present(
     state = read_quietly(host, ClientFiles, files=places(files))
     if state is None:
         return
-    yield from _write(files, state, key)
     # While pyinfra only prepares, the registry may still have the password of before.
-    if host.state.is_executing:
-        yield from _try_logins(logins(settings, resolve, state))
+    if host.state.is_executing and (tried := logins(settings, resolve, state)):
+        refused = _refused(tried)
+        if refused is None:
+            return
+        files = refuse(files, refused)
+    yield from _write(files, state, key)
 
 
-def _try_logins(tried: Sequence[Login]) -> Iterator[StringCommand]:
-    """Have the host's Docker daemon try each login, all in one remote command."""
+def _refused(tried: Sequence[Login]) -> dict[Login, str] | None:
+    """Have the host's Docker daemon try each login, all in one remote command.
+
+    Returns:
+        Those that a registry refuses, with the reason; None when the host has failed.
+    """
     requests = [login.request for login in tried]
-    answers = http.send(host, requests, "http://docker", socket=SOCKET) if tried else None
-    if answers is None or answers.trouble is Trouble.NOTHING_LISTENS:  # no Docker here
-        return
+    answers = http.send(host, requests, "http://docker", socket=SOCKET)
+    if answers is None:
+        return None
+    if answers.trouble is Trouble.NOTHING_LISTENS:  # no Docker here
+        return {}
     if answers.trouble:
         host.log(f"clients: logins of Docker not tried: {answers}", log_func=logger.warning)
-        return
-    verdicts = [verdict(*pair) for pair in zip(tried, answers.responses, strict=True)]
-    for _, untried in verdicts:
-        if untried:
-            host.log(f"clients: {untried}", log_func=logger.warning)
-    refused = [f"clients: {text}" for text, _ in verdicts if text]
-    if refused:
-        yield script.refuse("\n".join(refused))
+        return {}
+    found = {}
+    for login, response in zip(tried, answers.responses, strict=True):
+        if (reason := trouble(response)) and reason.startswith(REFUSED):
+            found[login] = reason
+        elif reason:
+            host.log(f"clients: {login} not tried: {reason}", log_func=logger.warning)
+    return found
 
 
 def _write(files: list[Wanted], state: HostState, key: bytes) -> Iterator[StringCommand]:

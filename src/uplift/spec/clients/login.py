@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from uplift.spec.clients.dockerconfig import DockerDocument
 from uplift.spec.clients.models import Clients, DockerAuth
 from uplift.spec.clients.state import DOCKER, HostState, Place
 from uplift.spec.clients.text import Broken, decode
-from uplift.spec.clients.wanted import Resolve
-from uplift.spec.container.state import REFUSED, trouble_of
+from uplift.spec.clients.wanted import Resolve, Wanted
+from uplift.spec.container.state import trouble_of
 from uplift.spec.http import Request, Response
 from uplift.spec.secret import Secret
 
@@ -34,8 +34,11 @@ class Login:
     registry: str
     username: str
     password: Secret
-    secret: str
+    secret: str = field(compare=False)
     users: tuple[str, ...] = field(compare=False)
+
+    def __str__(self) -> str:
+        return f"docker login {self.registry} as {self.username}"
 
     @property
     def request(self) -> Request:
@@ -83,24 +86,32 @@ def _left(user: str, auths: Sequence[DockerAuth], host: HostState) -> Mapping[st
         return dict.fromkeys(keys, "")
 
 
-def verdict(login: Login, response: Response) -> tuple[str, str]:
-    """Return why a login is refused, and why it could not be tried; empty when it is good.
+def refuse(files: Iterable[Wanted], refused: Mapping[Login, str]) -> list[Wanted]:
+    """Return the wanted files; those with a refused login are not to be written.
 
     Args:
-        login: that was tried.
+        files: what is wanted.
+        refused: logins, each with the daemon's reason.
+    """
+    return [replace(file, faults=(*file.faults, *_faults(file.place, refused))) for file in files]
+
+
+def _faults(place: Place, refused: Mapping[Login, str]) -> list[str]:
+    return [
+        f"left as it is: {login}: {why}; store what the registry has as {login.secret}, or "
+        "bring the registry to it (deploys/registry.py)"
+        for login, why in refused.items()
+        if place.relative == DOCKER and place.user in login.users
+    ]
+
+
+def trouble(response: Response) -> str:
+    """Return why a login did not succeed, in the words for registries; empty when it did.
+
+    Args:
         response: of the daemon.
     """
-    if response.status == 200:
-        return "", ""
-    why = trouble_of(str(response.status), _message(response))
-    whose = f"{login.registry}: {login.username} ({', '.join(login.users)})"
-    if not why.startswith(REFUSED):
-        return "", f"docker login {whose} not tried: {why}"
-    return (
-        f"docker login {whose}: the registry refuses the password that {login.secret} holds: "
-        f"store the right one, or bring the registry to it (deploys/registry.py) [{why}]",
-        "",
-    )
+    return "" if response.status == 200 else trouble_of(str(response.status), _message(response))
 
 
 def _message(response: Response) -> str:

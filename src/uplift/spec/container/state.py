@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -95,15 +95,13 @@ def parse(lines: Iterable[str]) -> State:
     """
     found = by_word(lines, "containers")
     images = {image.id: image for image in map(_image, _objects(found, "images"))}
-    runs = {_EMULATED.get(name, name) for values in found.get("platforms", ()) for name in values}
-    resolved = [_resolved(values, runs) for values in found.get("resolve", ())]
     return State(
         docker=found["docker"][0] == ["yes"],
         busy=" ".join(found.get("busy", [[]])[0]),
         limits=_limits(found),
         containers={one["Name"].removeprefix("/"): one for one in _objects(found, "containers")},
         images=images,
-        resolved={one.reference: one for one in resolved},
+        resolved={one.reference: one for one in map(_resolved, found.get("resolve", ()))},
         volumes={one["Name"]: one for one in _objects(found, "volumes")},
         secrets=_secrets(found),
         journals={values[0]: " ".join(values[1:]) for values in found.get("journal", ())},
@@ -129,11 +127,7 @@ def _image(value: Mapping[str, Any]) -> Image:
     return Image(value["Id"], frozenset(digests), value.get("Config") or {})
 
 
-# Debian's names of qemu's emulators (binfmt_misc), where Docker has others.
-_EMULATED = {"x86_64": "amd64", "aarch64": "arm64", "i386": "386"}
-
-
-def _resolved(values: list[str], runs: Collection[str]) -> Resolved:
+def _resolved(values: list[str]) -> Resolved:
     """Read one line: reference, local id, HTTP status, answer (the last three may be ``-``)."""
     text, local, status, answer = values
     local = local.removeprefix("-")
@@ -143,24 +137,11 @@ def _resolved(values: list[str], runs: Collection[str]) -> Resolved:
         return Resolved(text, "local", local=local, trouble=NO_REGISTRY)
     said = _answer(answer)
     digest = str(said.get("Descriptor", {}).get("digest", ""))
-    if status == "200" and (reason := _foreign(said, runs)):
-        return Resolved(text, "failed", "", local, reason)
     if status == "200" and digest:
         return Resolved(text, "registry", digest, local)
     trouble = trouble_of(status, str(said.get("message", "")))
     denied = trouble.startswith("credentials")
     return Resolved(text, "local" if local and not denied else "failed", "", local, trouble)
-
-
-def _foreign(said: Mapping[str, Any], runs: Collection[str]) -> str:
-    """Return why an image does not run here, if it does not."""
-    names = {one.get("architecture") for one in said.get("Platforms") or ()}
-    # Attestations stand among them as "unknown".
-    has = sorted(str(name) for name in names - {None, "", "unknown"})
-    if not has or not runs or {*has} & {*runs}:
-        return ""
-    words = ", ".join(sorted(runs))
-    return f"no image for this architecture: it is for {', '.join(has)}, the host runs {words}"
 
 
 def _answer(text: str) -> dict[str, Any]:
