@@ -18,6 +18,7 @@ from uplift.spec.certificates import Certificates
 from uplift.spec.clients import Clients
 from uplift.spec.docker import Docker
 from uplift.spec.errors import Problem, SettingsError, UpliftError
+from uplift.spec.nexus import Nexus
 from uplift.spec.redis import Redis
 from uplift.spec.registry import Registry
 from uplift.spec.uv import Uv
@@ -36,6 +37,7 @@ class Settings(Block):
         docker: Docker Engine and its ``daemon.json``.
         uv: which uv is installed.
         registry: a container registry with users and TLS.
+        nexus: what a Nexus holds.
         clients: client files of users and of the host (``.netrc``, ``.npmrc``, ``pip.conf``, …).
         redis: Redis in a container.
     """
@@ -44,6 +46,7 @@ class Settings(Block):
     docker: Docker | None = None
     uv: Uv | None = None
     registry: Registry | None = None
+    nexus: Nexus | None = None
     clients: Clients | None = None
     redis: Redis | None = None
 

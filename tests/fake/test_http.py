@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import secrets
 import shlex
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 from pyinfra.api.exceptions import FactProcessError
 
-from uplift.facts.http import Http, Sent
+from uplift.facts.http import Http, HttpEach, Sent
 from uplift.operations.http import answers
 from uplift.spec.http import Header, Request, Trouble, render
 from uplift.spec.secret import Secret
@@ -19,16 +20,16 @@ GET = Request("GET", "/a")
 TOKEN = secrets.token_hex(16)
 
 
-def send(tmp_path: Path, curl: str | None, wait: int = 0) -> tuple[Sent, str]:
+def send(tmp_path: Path, curl: str | None, wait: int = 0, ready: str = "") -> tuple[Sent, str]:
     """Run the fact's command; return what it found, and all that it printed."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    for tool in ("cat", "gzip", "base64", "timeout", "date", "sleep", "sh"):
+    for tool in ("cat", "gzip", "base64", "timeout", "date", "sleep", "sh", "wc"):
         (folder / tool).symlink_to(f"/usr/bin/{tool}")
     if curl is not None:
         (folder / "curl").write_text(f"#!/bin/sh\n{curl}\n")
         (folder / "curl").chmod(0o755)
-    command = Http().command("http://127.0.0.1:1", limit=2, wait=wait).get_raw_value()
+    command = Http().command("http://127.0.0.1:1", limit=2, wait=wait, ready=ready).get_raw_value()
     assert TOKEN not in command
     done = subprocess.run(
         ["/usr/bin/env", *shlex.split(command)],
@@ -91,3 +92,71 @@ def test_output_that_was_cut_off_is_not_taken_for_answers(line: str) -> None:
 
 def test_answers_do_not_show_themselves() -> None:
     assert TOKEN not in repr(Sent(curl=True, raw=TOKEN.encode()))
+
+
+def each(tmp_path: Path, needs: list[str], statuses: list[str]) -> list[str]:
+    """Send requests one after the other; return for each what came of it, and count calls."""
+    curl = tmp_path / "curl"
+    given = "\n".join(f"{n}) printf '{it}' ;;" for n, it in enumerate(statuses, 1))
+    calls = tmp_path / "calls"
+    curl.write_text(
+        f"#!/bin/sh\ncat >/dev/null; echo x >>{calls}\n"
+        f'case $(wc -l <{calls}) in\n{given}\nesac\nexit "${{code:-0}}"\n'
+    )
+    curl.chmod(0o755)
+    calls.write_text("")
+    lines = [
+        f"{it} {base64.b64encode(render([GET], 'http://h').encode()).decode()}" for it in needs
+    ]
+    done = subprocess.run(
+        shlex.split(HttpEach().command(limit=2).get_raw_value()),
+        input="\n".join([*lines, ""]),
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    found = HttpEach().process(done.stdout.splitlines())
+    shown = [
+        "skipped" if it is None else str((answers(it, [GET]).responses or ["broken"])[0])
+        for it in found
+    ]
+    assert shown.count("skipped") == len(needs) - len(calls.read_text().split())
+    return [it if it in ("skipped", "broken") else it.split("status=")[1][:3] for it in shown]
+
+
+OK, REFUSED, LOST = r"\n204 0 0 \n", r"{}\n400 0 2 x\n", r"\n000 52 0 \n"
+
+
+@pytest.mark.parametrize(
+    ("needs", "said", "came"),
+    [
+        (["-", "0", "0,1"], [OK, OK, OK], ["204", "204", "204"]),
+        (["-", "0", "-"], [REFUSED, OK], ["400", "skipped", "204"]),
+        (["-", "-", "0", "2", "1"], [REFUSED, OK, OK], ["400", "204", "skipped", "skipped", "204"]),
+        # A body that looks like our last line changes nothing.
+        (["-", "0"], [r"\n204 0 0 \n\n400 0 10 x\n", OK], ["400", "skipped"]),
+        # Without an answer none can be expected to the rest.
+        (["-", "-", "-"], [OK, LOST], ["204", "broken", "skipped"]),
+    ],
+)
+def test_what_needs_a_refused_request_is_left_out_and_the_rest_is_sent(
+    tmp_path: Path, needs: list[str], said: list[str], came: list[str]
+) -> None:
+    assert each(tmp_path, needs, said) == came
+
+
+def test_it_waits_until_the_service_says_that_it_is_ready(tmp_path: Path) -> None:
+    asked = tmp_path / "asked"
+    script = (
+        'case "$*" in *--config*) cat >/dev/null; printf "\\n200 0 0 \\n"; exit ;; esac\n'
+        f'echo "$*" >>{asked}\n'
+        f"case $(wc -l <{asked}) in\n"
+        "1) exit 52 ;; 2) printf 404 ;; 3) printf 503 ;; *) printf 200 ;; esac"
+    )
+    found, _ = send(tmp_path, script, wait=30, ready="http://127.0.0.1:1/ready")
+    assert answers(found, [GET]).responses[0].status == 200
+    lines = asked.read_text().splitlines()
+    assert len(lines) == 4
+    assert lines[0].endswith("http://127.0.0.1:1/ready")

@@ -155,3 +155,23 @@ def test_one_request_without_an_answer_is_trouble_for_all(code: int, trouble: Tr
 
 def test_a_time_limit_for_all_is_told_apart() -> None:
     assert judge(b"{}\n20", 124, [GET]).trouble is Trouble.TIMEOUT
+
+
+def test_headers_come_with_the_answer_that_asked_for_them() -> None:
+    above = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nServer: Nexus/3.30.0-01 (OSS)\r\n\r\n"
+    body = b'{"a": 1}'
+    raw = b"x\n200 0 1 \n" + above + body + f"\n200 0 {len(body)} {len(above)} text/x y\n".encode()
+    plain, shown = parse(raw, [GET, Request("GET", "/b", headers=True)])
+    assert (plain.body, plain.headers) == (b"x", {})
+    assert (shown.body, shown.content_type) == (body, "text/x y")
+    assert shown.headers == {"server": "Nexus/3.30.0-01 (OSS)"}
+    assert "include" in render([Request("GET", "/b", headers=True)], BASE).splitlines()
+    assert "include" not in render([GET], BASE).splitlines()
+
+
+@given(BODIES, BODIES)
+def test_neither_a_body_nor_headers_can_forge_an_end(above: bytes, body: bytes) -> None:
+    asked = [GET, Request("GET", "/b", headers=True)]
+    raw = b"x\n200 0 1 \n" + above + body + f"\n200 0 {len(body)} {len(above)} \n".encode()
+    first, second = parse(raw, asked)
+    assert (first.body, second.body) == (b"x", body)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -20,6 +20,7 @@ LINE_LIMIT = 100_000
 """Bytes of one line: curl before 8.2 refuses a configuration with a longer one."""
 
 _TRAILER = r"\n%{http_code} %{exitcode} %{size_download} %{content_type}\n"
+_TRAILER_HEADERS = r"\n%{http_code} %{exitcode} %{size_download} %{size_header} %{content_type}\n"
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"}
 _METHOD = re.compile("[A-Z]+")
 _HEADER = re.compile("[A-Za-z0-9-]+")
@@ -70,6 +71,7 @@ class Request:
         body: text to send; may hold secrets, so it is never shown.
         content_type: of the body.
         auth: credentials; None for those of all requests.
+        headers: the answer's headers are wanted too.
     """
 
     method: str
@@ -77,6 +79,7 @@ class Request:
     body: str | None = field(default=None, repr=False)
     content_type: str = "application/json"
     auth: Auth | None = None
+    headers: bool = False
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -91,12 +94,14 @@ class Response:
         code: curl's exit code for this request; 0 when it went through.
         content_type: as the server says, may be empty.
         body: may hold secrets, so it is never shown.
+        headers: by name in small letters; empty unless they were asked for.
     """
 
     status: int
     code: int
     content_type: str
     body: bytes = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def json(self) -> Any:
         """Return the body's value.
@@ -199,12 +204,17 @@ def _block(request: Request, base: str, auth: Auth | None, max_time: int) -> str
     ]
     if request.body is not None:
         lines.append(f"header = {quote(_plain(f'Content-Type: {request.content_type}'))}")
+        # Else some versions wait a second for leave to send a larger body.
+        lines.append('header = "Expect:"')
         # Not "data": that reads a file when the text begins with '@', and drops line ends.
         lines.append(f"data-raw = {quote(request.body)}")
     if any(len(line.encode()) > LINE_LIMIT for line in lines):
         msg = f"{request}: larger than {LINE_LIMIT} bytes, which curl does not take"
         raise ValueError(msg)
-    return "\n".join([*lines, f'write-out = "{_TRAILER}"']) + "\n"
+    if request.headers:
+        lines.append("include")
+    trailer = _TRAILER_HEADERS if request.headers else _TRAILER
+    return "\n".join([*lines, f'write-out = "{trailer}"']) + "\n"
 
 
 def _credentials(auth: Auth | None) -> list[str]:
@@ -240,8 +250,8 @@ def parse(raw: bytes, requests: Sequence[Request]) -> list[Response]:
         ValueError: this is not what curl prints for these requests; never shows any of it.
     """
     found, end = [], len(raw)
-    for _ in requests:
-        response, end = _last(raw, end)
+    for request in reversed(requests):
+        response, end = _last(raw, end, request.headers)
         found.append(response)
     if end != 0:
         msg = "there are more answers than requests"
@@ -249,19 +259,29 @@ def parse(raw: bytes, requests: Sequence[Request]) -> list[Response]:
     return found[::-1]
 
 
-def _last(raw: bytes, end: int) -> tuple[Response, int]:
+def _last(raw: bytes, end: int, headers: bool) -> tuple[Response, int]:
     """Return the last answer before a place, and where it begins."""
+    number = 4 if headers else 3
     start = raw.rfind(b"\n", 0, max(end - 1, 0))
-    words = raw[start + 1 : end - 1].split(b" ", 3)
-    if start < 0 or raw[end - 1 : end] != b"\n" or len(words) != 4:
+    words = raw[start + 1 : end - 1].split(b" ", number)
+    if start < 0 or raw[end - 1 : end] != b"\n" or len(words) != number + 1:
         msg = "the answers were cut off"
         raise ValueError(msg)
-    status, code, size = (int(word) for word in words[:3])
-    if not 0 <= size <= start:
+    status, code, size, *above = (int(word) for word in words[:number])
+    first = start - size - sum(above)
+    if size < 0 or first < 0 or any(length < 0 for length in above):
         msg = "the answers were cut off"
         raise ValueError(msg)
-    kind = words[3].decode(errors="replace")
-    return Response(status, code, kind, raw[start - size : start]), start - size
+    kind = words[number].decode(errors="replace")
+    body = raw[start - size : start]
+    return Response(status, code, kind, body, _headers(raw[first : start - size])), first
+
+
+def _headers(raw: bytes) -> dict[str, str]:
+    """Return the headers of an answer; of several, as after a redirect, those of the last."""
+    blocks = raw.decode("latin-1").replace("\r\n", "\n").strip("\n").split("\n\n")
+    lines = [line.partition(":") for line in blocks[-1].split("\n")[1:]]
+    return {name.strip().lower(): value.strip() for name, found, value in lines if found}
 
 
 # https://curl.se/libcurl/c/libcurl-errors.html
