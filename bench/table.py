@@ -1,9 +1,9 @@
-"""Print the results of a run of the benchmark as Markdown tables: table.py FILE…"""
+"""Print the results of bench/run as Markdown tables."""
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -45,11 +45,22 @@ def table(title: str, lines: list[dict[str, Any]], key: str) -> None:
 WAYS = ["ssh floor", "uplift", "pyinfra files.put", "ansible, mitogen", "ansible, pipelining"]
 
 
+def _results(name: str) -> list[dict[str, Any]]:
+    """Read a file of results, for argparse."""
+    try:
+        lines = [json.loads(line) for line in Path(name).read_text().splitlines()]
+    except (OSError, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"{name}: {error}") from None
+    if not any("way" in line for line in lines):
+        raise argparse.ArgumentTypeError(f"{name} holds no results of bench/run")
+    return lines
+
+
 def main() -> None:
     """Print all measures of one or more files of results."""
-    every = [
-        json.loads(line) for name in sys.argv[1:] for line in Path(name).read_text().splitlines()
-    ]
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("files", nargs="+", type=_results, metavar="FILE")
+    every = [line for found in parser.parse_args().files for line in found]
     for first in (line for line in every if "way" not in line):
         print("; ".join(f"{key} {value}" for key, value in first.items()))
     lines = [line for line in every if "way" in line]

@@ -1,4 +1,4 @@
-"""Values for hosts of the group `services`: registry, Nexus, InfluxDB."""
+"""Values for hosts of the group `services`: registry, Nexus, InfluxDB, Redis."""
 
 # Services are not restarted by surprise: a change of daemon.json that would stop running
 # containers is refused. live_restore lets them live on.

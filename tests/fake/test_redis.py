@@ -144,6 +144,14 @@ def test_a_missing_password_is_named_before_the_host_is_asked(
     assert all("exit 64" in command for command in commands)
 
 
+def test_an_empty_password_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis, "require", lambda it: {it.password: Secret("")})
+    it = settings()
+    _, commands = apply(it, server(it))
+    assert all("is empty: everybody would get in" in command for command in commands)
+    assert all("exit 64" in command for command in commands)
+
+
 def test_a_restart_waits_for_health_like_any_start() -> None:
     text = container_script._mending(
         settings().container, Plan("mend", ("why",), found="redis", restart=True)

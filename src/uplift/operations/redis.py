@@ -44,6 +44,9 @@ def configured(settings: Redis) -> Generator[StringCommand, None, None]:
     except UpliftError as error:
         yield script.refuse(f"redis: {error}", code=int(error.exit_code))
         return
+    if not password.reveal():
+        yield script.refuse(f"redis: {settings.password} is empty: everybody would get in", code=64)
+        return
     server = _read(settings, password)
     if server is None:
         return
