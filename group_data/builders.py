@@ -33,3 +33,19 @@ password: `uplift secrets set nexus/publisher`.
 #         },
 #     ],
 # }
+
+# # Packages of your own, published from a host of this group: docs/packages.md.
+# _LOGIN = {"username": "publisher", "password": secret("nexus/publisher")}
+# packages = {
+#     "repositories": {
+#         "pypi-releases": {
+#             "format": "pypi",
+#             "url": "https://nexus.example.com/repository/pypi-releases/",
+#             **_LOGIN,
+#         },
+#     },
+#     "publish": [
+#         # A folder with a pyproject.toml; relative to this project.
+#         {"name": "your-package", "repository": "pypi-releases", "source": "../your-package"},
+#     ],
+# }

@@ -19,6 +19,7 @@ from uplift.spec.clients import Clients
 from uplift.spec.docker import Docker
 from uplift.spec.errors import Problem, SettingsError, UpliftError
 from uplift.spec.nexus import Nexus
+from uplift.spec.packages import Packages
 from uplift.spec.redis import Redis
 from uplift.spec.registry import Registry
 from uplift.spec.uv import Uv
@@ -40,6 +41,7 @@ class Settings(Block):
         nexus: what a Nexus holds.
         clients: client files of users and of the host (``.netrc``, ``.npmrc``, ``pip.conf``, …).
         redis: Redis in a container.
+        packages: what is published, and into which repositories.
     """
 
     certificates: Certificates = Certificates()
@@ -49,6 +51,7 @@ class Settings(Block):
     nexus: Nexus | None = None
     clients: Clients | None = None
     redis: Redis | None = None
+    packages: Packages | None = None
 
 
 BLOCKS = tuple(Settings.model_fields)

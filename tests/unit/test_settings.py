@@ -208,6 +208,7 @@ def test_the_examples_in_comments_are_valid_when_the_comment_signs_are_taken_awa
     settings = from_data({key: value for key, value in values.items() if key in BLOCKS})
     assert settings.clients is not None
     assert settings.clients.users
+    assert (settings.packages is not None) is (name == "builders")
 
 
 def test_only_the_first_host_ends_pyinfra_for_a_missing_secret_and_it_is_said_once(

@@ -18,6 +18,7 @@ COMMANDS = {
     "doctor": ("uplift.cli.doctor:doctor", "Check what hosts and controller need, say what to do."),
     "init": ("uplift.cli.init:init", "Write a commented project of your own."),
     "lab": ("uplift.cli.lab:lab", "Real hosts on this machine to try everything on."),
+    "publish": ("uplift.cli.publish:publish", "Publish packages to the repositories of an index."),
     "secrets": ("uplift.cli.secrets:secrets", "Keep secrets in an age-encrypted file."),
     "verify": ("uplift.cli.verify:verify", "Check the hosts of an inventory from the outside."),
 }

@@ -1,0 +1,1 @@
+"""What ``uplift publish`` does: the same work as ``deploys/packages.py``, with a result a file."""
