@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any
 
 from docker import DockerClient
-from docker.errors import NotFound
+from docker.errors import APIError, NotFound
 from docker.models.containers import Container
 
 from uplift.lab import names
+
+DISK_LIMIT = 120.0  # seconds for the Engine to end somebody else's count
 
 
 def containers(client: DockerClient, lab: str) -> dict[str, Container]:
@@ -48,13 +52,25 @@ def order(part: str) -> tuple[int, int, str]:
 
 def disk(client: DockerClient, lab: str) -> dict[str, int]:
     """Return the bytes that a lab's hosts and volumes take, without their images."""
-    usage = client.df()
+    usage = _usage(client)
     boxes = [c for c in usage["Containers"] or () if (c["Labels"] or {}).get(names.LABEL) == lab]
     volumes = [v for v in usage["Volumes"] or () if (v["Labels"] or {}).get(names.LABEL) == lab]
     return {
         "containers": sum(box.get("SizeRw", 0) for box in boxes),
         "volumes": sum(max(0, volume["UsageData"]["Size"]) for volume in volumes),
     }
+
+
+def _usage(client: DockerClient) -> dict[str, Any]:
+    """Return the Engine's count; it counts for one at a time and refuses all others meanwhile."""
+    limit = time.monotonic() + DISK_LIMIT
+    while True:
+        try:
+            return dict(client.df())
+        except APIError as error:
+            if "already running" not in str(error) or time.monotonic() > limit:
+                raise
+        time.sleep(0.5)
 
 
 def remove_container(client: DockerClient, container: Container) -> list[str]:
