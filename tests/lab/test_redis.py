@@ -350,3 +350,42 @@ def test_nothing_secret_is_shown_or_in_a_process_list(host: Box) -> None:
         own = [line for line in text.splitlines() if "printf %s" not in line]
         assert host.password not in "\n".join(own)
     assert host.password in host.sh("cat /etc/uplift/secrets/redis/auth.conf")
+
+
+@pytest.mark.slow
+def test_verification_names_what_was_changed_by_hand_and_warns_of_what_is_exposed(
+    host: Box, pyinfra: Run, uplift: Run
+) -> None:
+    def verify() -> tuple[int, dict[str, Any]]:
+        chosen = ("--limit", host.name, "-k", "redis or no_container_shows", "--json")
+        done = uplift("verify", "inventories/lab.py", *chosen, check=False)
+        assert word not in done.stdout + done.stderr
+        (found,) = json.loads(done.stdout)["hosts"]
+        return done.returncode, found
+
+    host.clean()
+    pyinfra("inventories/lab.py", "deploys/redis.py", "-y", "--limit", host.name)
+    word = host.sh("cut -d '\"' -f 2 /etc/uplift/secrets/redis/auth.conf")
+    code, found = verify()
+    assert (code, found["failures"], found["warnings"]) == (0, [], [])
+
+    other = f"docker rm -f other 2>/dev/null; docker create --name other -e WORD={word}"
+    host.sh(f"{other} --label io.uplift.exposed=WORD {IMAGE}")
+    code, found = verify()
+    (warning,) = found["warnings"]
+    assert (code, found["failures"]) == (0, [])
+    assert "docker inspect other: Config.Env[WORD] holds" in warning["message"]
+    host.sh(f"{other} {IMAGE}")
+    code, found = verify()
+    assert (code, found["warnings"]) == (1, [])
+    assert "Config.Env[WORD] holds" in found["failures"][0]["message"]
+
+    by_other_hands = f"docker run -d --name redis -p 6379:6379 -v redis:/data {IMAGE}"
+    host.sh(f"docker rm -f other redis; {by_other_hands}")
+    code, found = verify()
+    said = "\n".join(one["message"] for one in found["failures"])
+    failed = {one["test"].partition("[")[0] for one in found["failures"]}
+    assert code == 1
+    assert "test_nobody_gets_in_without_the_password" in failed
+    assert "restart policy: no, not unless-stopped" in said
+    assert "port 0.0.0.0:6379 -> 6379/tcp is published against the settings" in said
