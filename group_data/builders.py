@@ -34,9 +34,9 @@ password: `uplift secrets set nexus/publisher`.
 #     ],
 # }
 
-# # Packages of your own, published from a host of this group: docs/packages.md.
 # _LOGIN = {"username": "publisher", "password": secret("nexus/publisher")}
 # packages = {
+#     # Your own, published from a host of this group: docs/packages.md.
 #     "repositories": {
 #         "pypi-releases": {
 #             "format": "pypi",
