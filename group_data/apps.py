@@ -33,3 +33,11 @@ password: `uplift secrets set nexus/deployer`.
 #         },
 #     ],
 # }
+
+# influxdb_client = {
+#     # Tokens that the InfluxDB of another host made, in files for those who write to it.
+#     "tokens": [
+#         {"secret": secret("influxdb/telegraf"), "file": "/etc/telegraf/influxdb.token",
+#          "owner": "telegraf"},
+#     ],
+# }

@@ -8,7 +8,7 @@ from uplift import controller
 from uplift.secrets import lab_secret
 
 # Only these names are data; the rest of the file is how they are made.
-__all__ = ["_sudo", "certificates", "clients", "docker", "uv"]
+__all__ = ["_sudo", "certificates", "clients", "docker", "influxdb_client", "uv"]
 
 _BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 _PYTHON, _NPM = controller.python_index(), controller.npm_registry()
@@ -76,4 +76,9 @@ clients = {
     },
     "pip": {**({"index_url": _PYTHON} if _PYTHON else {}), "cert": _BUNDLE},
     "users": [_user("root"), _user("deploy"), _user("app")],
+}
+
+# What programs of the hosts write to the lab's InfluxDB with.
+influxdb_client = {
+    "tokens": [{"secret": lab_secret("influxdb/metrics"), "file": "/etc/influxdb-metrics.token"}],
 }

@@ -3,7 +3,7 @@
 from uplift.secrets import lab_secret
 
 # Only these names are data; the rest of the file is how they are made.
-__all__ = ["redis", "registry"]
+__all__ = ["influxdb", "redis", "registry"]
 
 registry = {
     "image": "registry:5000/registry:2",
@@ -18,4 +18,29 @@ redis = {
     "password": lab_secret("redis/password"),
     "maxmemory": "256m",
     "maxmemory_policy": "allkeys-lru",
+}
+
+influxdb = {
+    "container": {
+        "image": "registry:5000/influxdb:2.7.12",
+        # Hosts of the lab reach it over the lab's own network, and nobody else does.
+        "address": "0.0.0.0",  # noqa: S104
+        "memory": "1g",
+    },
+    "setup": {
+        "user": "admin",
+        "password": lab_secret("influxdb/admin"),
+        "organisation": "lab",
+        "bucket": "default",
+        "token": lab_secret("influxdb/operator"),
+    },
+    "buckets": [
+        {"name": "default"},
+        {"name": "metrics", "retention": "30d", "shard_group_duration": "1d"},
+    ],
+    "users": [{"name": "reader", "password": lab_secret("influxdb/reader")}],
+    # Hosts get it by the block `influxdb_client` of lab.py.
+    "tokens": [
+        {"description": "metrics", "write": ["metrics"], "secret": lab_secret("influxdb/metrics")},
+    ],
 }

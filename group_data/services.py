@@ -29,3 +29,42 @@ docker = {
 #     # Further keys of redis.conf, as they are written there.
 #     "config": {"save": "3600 1 300 100"},
 # }
+
+# InfluxDB 2.7 and what it holds: `uplift secrets set influxdb/admin`, …, and at the top
+# `from uplift.secrets import secret`.
+# influxdb = {
+#     "container": {
+#         # The official image; 2.7.12 is the last 2.7. A digest pins the very image.
+#         "image": "influxdb:2.7.12",
+#         # Where programs reach it. Another address than this host's own needs a firewall or a
+#         # network that you trust: it speaks without encryption.
+#         "address": "127.0.0.1",
+#         "port": 8086,
+#         # A volume, or a folder of the host.
+#         "data": "influxdb",
+#         "memory": "2g",
+#         # Further settings of influxd.
+#         "environment": {"INFLUXD_LOG_LEVEL": "warn"},
+#     },
+#     # What an empty server is set up with; later the way in. The token is the operator's, and you
+#     # choose it: `openssl rand -hex 32 | uplift secrets set influxdb/operator`.
+#     "setup": {
+#         "user": "admin",
+#         "password": secret("influxdb/admin"),
+#         "organisation": "main",
+#         "bucket": "default",
+#         "token": secret("influxdb/operator"),
+#     },
+#     # "infinite" when left out. A shorter one deletes points: it needs "allow_data_loss": True.
+#     "buckets": [{"name": "default"}, {"name": "metrics", "retention": "30d"}],
+#     "users": [{"name": "reader", "password": secret("influxdb/reader")}],
+#     "tokens": [
+#         # Kept in secrets.age, for the hosts whose `influxdb_client` names it (apps.py). Another
+#         # word under "rotation" asks for a new one in place of the old one.
+#         {"description": "telegraf", "write": ["metrics"], "secret": secret("influxdb/telegraf"),
+#          "rotation": "2026-11"},
+#         # Kept in a file of this host.
+#         {"description": "report", "read": ["metrics"], "file": "/etc/report/influxdb.token",
+#          "owner": "report"},
+#     ],
+# }

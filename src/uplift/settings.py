@@ -18,6 +18,7 @@ from uplift.spec.certificates import Certificates
 from uplift.spec.clients import Clients
 from uplift.spec.docker import Docker
 from uplift.spec.errors import Problem, SettingsError, UpliftError
+from uplift.spec.influxdb import InfluxDB, InfluxDBClient
 from uplift.spec.nexus import Nexus
 from uplift.spec.packages import Packages
 from uplift.spec.redis import Redis
@@ -42,6 +43,8 @@ class Settings(Block):
         clients: client files of users and of the host (``.netrc``, ``.npmrc``, ``pip.conf``, …).
         redis: Redis in a container.
         packages: what is published, and into which repositories.
+        influxdb: an InfluxDB 2.7 and what it holds.
+        influxdb_client: tokens of an InfluxDB that the host needs.
     """
 
     certificates: Certificates = Certificates()
@@ -52,6 +55,8 @@ class Settings(Block):
     clients: Clients | None = None
     redis: Redis | None = None
     packages: Packages | None = None
+    influxdb: InfluxDB | None = None
+    influxdb_client: InfluxDBClient | None = None
 
 
 BLOCKS = tuple(Settings.model_fields)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import secrets
 from collections.abc import Callable, Iterator
@@ -316,6 +317,78 @@ def test_rights_change_writes_the_file_before_the_old_token_goes(run: Run, serve
     assert run({**BLOCK, "tokens": [token]}).did_change()
     assert server.writes == ["POST authorizations", "DELETE authorizations"]
     file = next(i for i, it in enumerate(server.commands) if "mv -fT" in it)
-    # Behind the file: it is read again, the old one goes, and it is read again.
-    assert file == len(server.commands) - 4
+    # Behind the file: it is read again, the new one proved, read, the old one goes, and read again.
+    assert file == len(server.commands) - 6
     assert len(server.authorizations) == 1
+
+
+def test_a_rotation_asked_for_is_a_new_token_and_one_that_was_killed_goes_on(
+    run: Run, server: Double
+) -> None:
+    run()
+    first = server.files[FILE][2]
+    block = {**BLOCK, "tokens": [{**BLOCK["tokens"][0], "rotation": "2026-11"}]}
+    # As if killed when the new one was made: what is in the file still is the old one.
+    server.refuse["DELETE authorizations"] = (500, {"message": "later"})
+    assert run(block) is None
+    server.files[FILE] = ("600", "root", first)
+    server.refuse.clear()
+    assert run(block).did_change()
+    assert server.writes == ["DELETE authorizations"]
+    (left,) = server.authorizations
+    assert left["description"] == "ci (rotation 2026-11)"
+    assert server.files[FILE][2].decode() == left["token"] != first.decode()
+    assert not run(block).did_change()
+
+
+def test_a_new_token_that_may_not_write_leaves_the_old_one(
+    run: Run, server: Double, caplog: pytest.LogCaptureFixture
+) -> None:
+    run()
+    block = {**BLOCK, "tokens": [{**BLOCK["tokens"][0], "rotation": "2"}]}
+    server.refuse["POST write"] = (403, {"code": "forbidden", "message": "insufficient"})
+    assert run(block) is None
+    assert "the new token may not write, the old one stays: 403 forbidden" in caplog.text
+    assert len(server.authorizations) == 2
+
+
+def test_a_token_for_other_hosts_is_kept_by_the_controller(
+    run: Run, server: Double, tmp_path: Path
+) -> None:
+    lab = {"secret": "i/ci-token", "generate": True}
+    token = {key: value for key, value in BLOCK["tokens"][0].items() if key != "file"}
+    block = {**BLOCK, "tokens": [{**token, "secret": lab}]}
+    assert run(block).did_change()
+    kept = tmp_path / ".uplift/lab-secrets.json"
+    assert json.loads(kept.read_text()) == {"i/ci-token": server.authorizations[0]["token"]}
+    assert not run(block).did_change()
+    # Lost on the controller: the server still shows it.
+    kept.unlink()
+    assert run(block).did_change()
+    assert server.writes == []
+    assert json.loads(kept.read_text()) == {"i/ci-token": server.authorizations[0]["token"]}
+
+
+def test_what_nobody_asked_for_is_named(
+    run: Run, server: Double, caplog: pytest.LogCaptureFixture
+) -> None:
+    run()
+    home = server.orgs[0]["id"]
+    server._add(server.orgs, name="theirs")
+    server._bucket(name="old", orgID=home, type="user", retentionRules=[{"everySeconds": 0}])
+    server._add(server.users, name="bob", status="active")
+    server._add(server.authorizations, description="spare", orgID=home, token="t", permissions=[])
+    caplog.clear()
+    assert not run().did_change()
+    named = "organisation theirs, bucket main/old, user bob, token main/spare"
+    assert f"not in the settings, left alone: {named}" in caplog.text
+
+
+def test_a_server_that_starts_is_waited_for_and_then_named(
+    run: Run, server: Double, caplog: pytest.LogCaptureFixture
+) -> None:
+    run()
+    server.refuse["GET setup"] = (503, {"code": "unavailable", "message": "starting"})
+    assert run(execute=False).will_change
+    assert run() is None
+    assert "it is not ready yet: 503 unavailable: starting, for 1 s" in caplog.text

@@ -14,9 +14,9 @@ from typing import Any
 import docker
 import pytest
 
-SUBJECTS = ("certificates", "docker", "uv", "clients")
+SUBJECTS = ("certificates", "docker", "uv", "clients", "influxdb_client")
 # On the first host alone.
-SERVICES = ("redis", "registry")
+SERVICES = ("influxdb", "redis", "registry")
 # What `pyinfra -y` may cost with nothing to do: two remote commands a subject.
 COMMANDS_ALLOWED = 2
 

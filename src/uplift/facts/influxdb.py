@@ -29,11 +29,8 @@ file() {
     echo "file $1 file $(stat -c '%a %U' "$1") -$(content "$1")"
   fi
 }
-http "$1" "$2" "$3"
-shift 3
-for path in "$@"; do file "$path"; done
-echo end
 """.strip()
+_ALL = 'for path in "$@"; do file "$path"; done; echo end'
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,8 @@ class InfluxDB(FactBase[Found | None]):
             limit: seconds for all requests together.
         """
         words = [QuoteString(word) for word in (str(limit), "0", address, *files)]
-        return StringCommand("sh", "-c", QuoteString(f"{SEND}\n{_FILES}"), "uplift", *words)
+        text = f'{SEND}\n{_FILES}\nhttp "$1" "$2" "$3"\nshift 3\n{_ALL}'
+        return StringCommand("sh", "-c", QuoteString(text), "uplift", *words)
 
     def process(self, output: Iterable[str]) -> Found:
         """Turn the lines of the script into a value."""
@@ -80,6 +78,32 @@ class InfluxDB(FactBase[Found | None]):
             sent=sent(" ".join(lines[0][1:])),
             files={words[1]: _file(words[2:]) for words in lines[1:-1]},
         )
+
+
+class TokenFiles(FactBase[Mapping[str, TokenFile] | None]):
+    """Return the files of tokens by path; they are secret: read it by ``read_quietly``."""
+
+    @staticmethod
+    def default() -> None:
+        """Return None: pyinfra has failed the host by then."""
+
+    def command(self, files: Sequence[str]) -> StringCommand:
+        """Return the one command.
+
+        Args:
+            files: paths.
+        """
+        words = [QuoteString(path) for path in files]
+        text = f"{_FILES}\n{_ALL}"
+        return StringCommand("sh", "-c", QuoteString(text), "uplift", *words)
+
+    def process(self, output: Iterable[str]) -> Mapping[str, TokenFile]:
+        """Turn the lines of the script into a value."""
+        lines = [line.split(" ") for line in output]
+        if not lines or lines[-1] != ["end"]:
+            msg = "what the host said about files of tokens was cut off"
+            raise FactProcessError(msg)
+        return {words[1]: _file(words[2:]) for words in lines[:-1]}
 
 
 def _file(words: list[str]) -> TokenFile:

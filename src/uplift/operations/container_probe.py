@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 
 from uplift.spec.container.health import Health
+from uplift.spec.http import quote
+from uplift.spec.secret import Secret, SecretRef
 
 PROBE = r"""
 # The container's own address: a port need not be published to be asked.
@@ -18,8 +21,10 @@ probe_image() {
   [ "$(dk inspect --format '{{if .State.Health}}{{.State.Health.Status}}{{end}}' "$1")" = healthy ]
 }
 probe_http() {
-  code=$(curl -sk --globoff -o /dev/null --noproxy '*' --max-time "$probe_limit" \
-    -w '%{http_code}' "$http_scheme://$(address "$1"):$http_port$http_path") || :
+  # The header goes by a builtin and standard input: a token is in no argument.
+  code=$(printf '%s\n' "$http_header" | curl -qsk --globoff -o /dev/null --noproxy '*' \
+    --max-time "$probe_limit" -w '%{http_code}' --config - \
+    "$http_scheme://$(address "$1"):$http_port$http_path") || :
   case " $http_status " in *" $code "*) ;; *) said="answers $code"; return 1 ;; esac
 }
 # curl opens a connection and sends nothing; it says when it was open, or 0.
@@ -83,13 +88,15 @@ last_words() {
 """
 
 
-def settings(health: Health) -> dict[str, str]:
+def settings(health: Health, values: Mapping[SecretRef, Secret]) -> dict[str, str]:
     """Return the shell variables that the functions read.
 
     Args:
         health: the check.
+        values: of the secrets.
     """
     http = health.http
+    bearer = values[http.bearer].reveal() if http and http.bearer else None
     return {
         "check": _kind(health),
         "interval": str(health.interval),
@@ -102,6 +109,7 @@ def settings(health: Health) -> dict[str, str]:
         "http_port": str(http.port if http else ""),
         "http_path": http.path if http else "",
         "http_scheme": http.scheme if http else "",
+        "http_header": f"header = {quote(f'Authorization: Bearer {bearer}')}" if bearer else "",
         "http_status": " ".join(map(str, http.status)) if http else "",
     }
 

@@ -54,7 +54,7 @@ def render(
         **_image(it, resolved),
     }
     return _whole(
-        {**given, **container_probe.settings(it.health)},
+        {**given, **container_probe.settings(it.health, values)},
         container_probe.command(it.health),
         _payload(it, values),
         _making(it, resolved, state),
@@ -72,7 +72,7 @@ def settling(it: Container, values: Mapping[SecretRef, Secret]) -> str:
         values: of the secrets.
     """
     return _whole(
-        {**_variables(it), **container_probe.settings(it.health)},
+        {**_variables(it), **container_probe.settings(it.health, values)},
         container_probe.command(it.health),
         _payload(it, values),
         "settle\nheadline settled\n",

@@ -7,18 +7,30 @@ controller where it is used, in this order: environment variable, ``secrets.age`
 
 from uplift.secrets.errors import MissingSecretError
 from uplift.secrets.files import fingerprint_key
-from uplift.secrets.lookup import forget, missing, require, resolve
-from uplift.spec.secret import MASK, Secret, SecretRef, lab_secret, references, secret
+from uplift.secrets.lookup import (
+    check_keepable,
+    forget,
+    keep,
+    missing,
+    peek,
+    require,
+    resolve,
+)
+from uplift.spec.secret import MASK, MadeSecret, Secret, SecretRef, lab_secret, references, secret
 
 __all__ = [
     "MASK",
+    "MadeSecret",
     "MissingSecretError",
     "Secret",
     "SecretRef",
+    "check_keepable",
     "fingerprint_key",
     "forget",
+    "keep",
     "lab_secret",
     "missing",
+    "peek",
     "references",
     "require",
     "resolve",

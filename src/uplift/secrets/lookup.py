@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from uplift.secrets.errors import MissingSecretError
+from uplift.secrets.errors import MissingSecretError, SecretsError
+from uplift.secrets.files import locked
 from uplift.secrets.providers import Absent, AgeFile, Command, Environment, Lab, Provider, variable
 from uplift.secrets.store import Store
 from uplift.spec.secret import Secret, SecretRef, references
@@ -55,6 +57,59 @@ def missing(refs: Iterable[SecretRef]) -> list[MissingSecretError]:
     """
     looked = {ref: _look(ref) for ref in refs}
     return [_missing({ref: it}) for ref, it in looked.items() if not isinstance(it, Secret)]
+
+
+def peek(ref: SecretRef) -> Secret | None:
+    """Return the value of a secret if there is one; none is made up.
+
+    Args:
+        ref: reference as it stands in the settings.
+
+    Raises:
+        SecretsError: a place cannot be used as it is.
+    """
+    if ref.generate and not isinstance(Environment().look(ref.secret), Secret):
+        return Lab(Path.cwd()).values().get(ref.secret)
+    found = _look(ref)
+    return found if isinstance(found, Secret) else None
+
+
+def check_keepable(ref: SecretRef) -> None:
+    """Refuse early what :func:`keep` would refuse for any value.
+
+    Args:
+        ref: under which a value shall be kept.
+
+    Raises:
+        SecretsError: an environment variable goes over the store, or the store cannot be written.
+    """
+    if variable(ref.secret) in os.environ:
+        raise SecretsError(
+            f"{ref} is made by the service, and the environment variable {variable(ref.secret)} "
+            "would go over what is kept: unset it"
+        )
+    if not ref.generate:
+        Store(Path.cwd()).check_writable()
+
+
+def keep(ref: SecretRef, value: Secret) -> None:
+    """Keep a value that a service made: in ``secrets.age``, or among the secrets of the lab.
+
+    Args:
+        ref: under which it is found again.
+        value: the secret.
+
+    Raises:
+        SecretsError: it cannot be kept.
+    """
+    check_keepable(ref)
+    folder = Path.cwd()
+    if ref.generate:
+        Lab(folder).put(ref.secret, value)
+    else:
+        with locked(folder, "secrets", wait=10):
+            Store(folder).set(ref.secret, value)
+    forget()
 
 
 def forget() -> None:

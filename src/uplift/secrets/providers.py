@@ -8,6 +8,7 @@ import re
 import secrets
 import subprocess
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -197,9 +198,22 @@ class Lab:
         with files.locked(self.folder, "lab-secrets", wait=10):
             found = self.values()  # another process may have been first
             found.setdefault(name, Secret(secrets.token_hex(20)))
-            plain = {key: value.reveal() for key, value in sorted(found.items())}
-            files.write_private(self.path, (json.dumps(plain, indent=2) + "\n").encode())
+            self._write(found)
         return found[name]
+
+    def put(self, name: str, value: Secret) -> None:
+        """Keep a value that was made elsewhere.
+
+        Args:
+            name: of the secret.
+            value: in place of any other.
+        """
+        with files.locked(self.folder, "lab-secrets", wait=10):
+            self._write({**self.values(), name: value})
+
+    def _write(self, found: Mapping[str, Secret]) -> None:
+        plain = {key: value.reveal() for key, value in sorted(found.items())}
+        files.write_private(self.path, (json.dumps(plain, indent=2) + "\n").encode())
 
     def values(self) -> dict[str, Secret]:
         """Return what has been made up so far."""

@@ -121,6 +121,34 @@ class SecretRef(Block):
         return f"secret({self.secret!r})"
 
 
+class MadeSecret(Block):
+    """The name under which the controller keeps a value that a service makes.
+
+    Not among the references of settings: there is no value before the service made one.
+
+    Args:
+        secret: as that of a reference.
+        generate: as that of a reference: kept among the secrets of the lab.
+    """
+
+    secret: str
+    generate: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_a_reference(cls, value: Any) -> Any:
+        ref = SecretRef.model_validate(value)
+        return {"secret": ref.secret, "generate": ref.generate}
+
+    @property
+    def ref(self) -> SecretRef:
+        """Return the reference, for where the value is used."""
+        return SecretRef(secret=self.secret, generate=self.generate)
+
+    def __str__(self) -> str:
+        return str(self.ref)
+
+
 def secret(name: str) -> dict[str, str]:
     """Refer to a secret in group data; plain data, so that pyinfra can print and dump it.
 

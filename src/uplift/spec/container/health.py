@@ -7,6 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from uplift.spec.base import Block
+from uplift.spec.secret import SecretRef
 
 
 class Http(Block):
@@ -17,12 +18,15 @@ class Http(Block):
         path: with its query.
         scheme: with ``https`` the certificate is not checked: this asks for life, not for trust.
         status: answers that mean health.
+        bearer: token of an ``Authorization: Bearer`` header, for services of which only an answer
+            to somebody they know proves that they serve.
     """
 
     port: int = Field(ge=1, le=65535)
     path: str = Field(default="/", pattern=r"^/[\x21-\x7e]*$")
     scheme: Literal["http", "https"] = "http"
     status: tuple[int, ...] = (200, 204)
+    bearer: SecretRef | None = None
 
 
 class Health(Block):

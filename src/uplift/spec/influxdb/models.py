@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
-from typing import Annotated, Self
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from uplift.spec.base import Block, near_miss
 from uplift.spec.influxdb.duration import Duration
-from uplift.spec.secret import SecretRef
+from uplift.spec.influxdb.server import Server
+from uplift.spec.secret import MadeSecret, SecretRef
 
 HOUR = 3600
 
@@ -19,6 +20,7 @@ _CONTROL = re.compile("[\x00-\x1f\x7f]")
 _ADDRESS = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?")
 _PATH = re.compile(r"(/[A-Za-z0-9_@+][A-Za-z0-9._@+-]*)+")
 _OWNER = re.compile(r"[a-z_][a-z0-9_-]*")
+_ROTATED = re.compile(r"(.*) \(rotation [^()]*\)")
 
 
 def _check_name(text: str) -> str:
@@ -28,7 +30,33 @@ def _check_name(text: str) -> str:
     return text
 
 
+def check_path(path: str) -> str:
+    """Return the path of a token's file as it may stand in the settings.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not _PATH.fullmatch(path):
+        msg = "a file is an absolute path of letters, digits, '.', '_', '@', '+' and '-'"
+        raise ValueError(msg)
+    return path
+
+
+def check_owner(owner: str) -> str:
+    """Return the name of a user as it may stand in the settings.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not _OWNER.fullmatch(owner):
+        msg = "an owner is the name of a user of the host"
+        raise ValueError(msg)
+    return owner
+
+
 Name = Annotated[str, AfterValidator(_check_name)]
+File = Annotated[str, AfterValidator(check_path)]
+Owner = Annotated[str, AfterValidator(check_owner)]
 
 
 class Setup(Block):
@@ -104,66 +132,94 @@ class User(Block):
 
 
 class Token(Block):
-    """A token for some buckets, made by the server and kept in a file on the host.
+    """A token for some buckets, made by the server; a file or the controller's store keeps it.
 
     Args:
         description: by which it is found again.
         organisation: whose it is; that of the setup when left out.
         read: buckets of the organisation that it may read.
         write: buckets of the organisation that it may write.
-        file: on the host, 0600; its folder must be there, and only root's.
+        rotation: any word; another one than before asks for a new token in place of the old one.
+        file: on the server's host, 0600; its folder must be there, and only root's.
         owner: user whom the file belongs to.
+        secret: name under which the controller keeps it, for other hosts.
     """
 
     description: Name
     organisation: Name | None = None
     read: tuple[Name, ...] = ()
     write: tuple[Name, ...] = ()
-    file: str
-    owner: str = "root"
+    rotation: str = Field(default="", pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,63})?$")
+    file: File | None = None
+    owner: Owner = "root"
+    secret: MadeSecret | None = None
 
-    @field_validator("file")
+    @field_validator("description")
     @classmethod
-    def _check_file(cls, path: str) -> str:
-        if not _PATH.fullmatch(path):
-            msg = "a file is an absolute path of letters, digits, '.', '_', '@', '+' and '-'"
+    def _no_rotation(cls, description: str) -> str:
+        if _ROTATED.fullmatch(description):
+            msg = "a description does not end in '(rotation …)': that is what 'rotation' is for"
             raise ValueError(msg)
-        return path
-
-    @field_validator("owner")
-    @classmethod
-    def _check_owner(cls, owner: str) -> str:
-        if not _OWNER.fullmatch(owner):
-            msg = "an owner is the name of a user of the host"
-            raise ValueError(msg)
-        return owner
+        return description
 
     @model_validator(mode="after")
     def _something(self) -> Self:
         if not self.read and not self.write:
             msg = "a token needs a bucket in 'read' or in 'write'"
             raise ValueError(msg)
+        if self.file is None and self.secret is None:
+            msg = "a token needs a place: 'file' on the server's host, 'secret' on the controller"
+            raise ValueError(msg)
         return self
+
+    @property
+    def label(self) -> str:
+        """Return what the server calls it: one of another rotation is another token."""
+        tail = f" (rotation {self.rotation})" if self.rotation else ""
+        return f"{self.description}{tail}"
+
+    def is_kin(self, label: str) -> bool:
+        """Tell whether a token on the server is this one, of whatever rotation.
+
+        Args:
+            label: its description on the server.
+        """
+        match = _ROTATED.fullmatch(label)
+        return (match[1] if match else label) == self.description
 
 
 class InfluxDB(Block):
-    """What an InfluxDB 2.7 shall hold.
+    """An InfluxDB 2.7: its container, and what it shall hold.
 
     Args:
-        address: of the server as its host sees it.
+        container: of the server; None for one that is made by other means.
+        address: of the server as its host sees it; the container's port when left out.
         setup: for an empty server, and the way in.
         organisations: beside that of the setup.
         buckets: what the server's own buckets are beside is left alone.
         users: beside that of the setup.
-        tokens: each with the file that it is written to.
+        tokens: each with the file or the secret that keeps it.
     """
 
+    container: Server | None = None
     address: str = "http://127.0.0.1:8086"
     setup: Setup
     organisations: tuple[Name, ...] = ()
     buckets: tuple[Bucket, ...]
     users: tuple[User, ...] = ()
     tokens: tuple[Token, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _published(cls, value: Any) -> Any:
+        """Take the address from the container."""
+        if not isinstance(value, Mapping) or not value.get("container") or "address" in value:
+            return value
+        try:
+            server = Server.model_validate(value["container"])
+        except ValidationError:
+            return value  # the field itself says what is wrong
+        return {**value, "address": server.url}
 
     @field_validator("address")
     @classmethod
@@ -183,7 +239,8 @@ class InfluxDB(Block):
         _once("bucket", [f"{self.home(it)}/{it.name}" for it in self.buckets])
         _once("user", [user.name for user in self.all_users])
         _once("token", [f"{self.home(it)}/{it.description}" for it in self.tokens])
-        _once("file", [it.file for it in self.tokens])
+        _once("file", [it.file for it in self.tokens if it.file])
+        _once("secret", [it.secret.secret for it in self.tokens if it.secret])
         owned: list[Bucket | Token] = [*self.buckets, *self.tokens]
         for it in owned:
             _known("organisation", self.home(it), self.all_organisations)

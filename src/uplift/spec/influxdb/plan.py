@@ -10,13 +10,11 @@ from typing import Any
 from uplift.spec.http import Anonymous, Request
 from uplift.spec.influxdb.duration import human
 from uplift.spec.influxdb.errors import Refused
-from uplift.spec.influxdb.models import Bucket, InfluxDB, User
-from uplift.spec.influxdb.state import BucketState, Resolve, State
-from uplift.spec.influxdb.tokens import tokens
-from uplift.spec.influxdb.writes import FileWrite, Write
+from uplift.spec.influxdb.models import Bucket, InfluxDB, Token, User
+from uplift.spec.influxdb.state import Authorization, BucketState, Resolve, State
+from uplift.spec.influxdb.tokens import Lacking, tokens
+from uplift.spec.influxdb.writes import FileWrite, KeepWrite, Proof, Spared, Write
 from uplift.spec.secret import Secret
-
-__all__ = ["FileWrite", "Plan", "Write", "plan"]
 
 _DAY = 86400
 
@@ -28,15 +26,21 @@ class Plan:
     Args:
         writes: all of it; those without a request wait for others before them.
         files: token files to write.
+        keeps: tokens to keep on the controller.
+        proofs: what must be asked before old tokens go.
+        spared: old tokens that cannot go in this run.
     """
 
     writes: Sequence[Write] = ()
     files: Sequence[FileWrite] = ()
+    keeps: Sequence[KeepWrite] = ()
+    proofs: Sequence[Proof] = ()
+    spared: Sequence[Spared] = ()
 
     @property
     def empty(self) -> bool:
         """Nothing is to be done."""
-        return not self.writes and not self.files
+        return not self.lines
 
     @property
     def ready(self) -> list[Write]:
@@ -46,16 +50,22 @@ class Plan:
     @property
     def lines(self) -> list[str]:
         """All of it, for people."""
-        return [str(write) for write in (*self.writes, *self.files)]
+        return [str(write) for write in (*self.writes, *self.files, *self.keeps)]
 
 
-def plan(settings: InfluxDB, resolve: Resolve, state: State) -> Plan:
+def nobody(token: Token, value: Secret) -> Sequence[str]:
+    """Return no host: every place of a token is on the server's own host, or the controller."""
+    return ()
+
+
+def plan(settings: InfluxDB, resolve: Resolve, state: State, lacking: Lacking = nobody) -> Plan:
     """Return what is to be done, only where the server differs.
 
     Args:
         settings: what the server shall hold.
         resolve: gives secrets.
         state: what it holds.
+        lacking: hosts without a token's value.
 
     Raises:
         Refused: it must not be done, or cannot; nothing of it shall be sent then.
@@ -66,12 +76,46 @@ def plan(settings: InfluxDB, resolve: Resolve, state: State) -> Plan:
         *_organisations(settings, resolve, state),
         *_users(settings, resolve, state),
         *_buckets(settings, state),
-        *tokens(settings, state),
+        *tokens(settings, state, lacking),
     ]
     return Plan(
         writes=[it for it in some if isinstance(it, Write)],
         files=[it for it in some if isinstance(it, FileWrite)],
+        keeps=[it for it in some if isinstance(it, KeepWrite)],
+        proofs=[it for it in some if isinstance(it, Proof)],
+        spared=[it for it in some if isinstance(it, Spared)],
     )
+
+
+def unlisted(settings: InfluxDB, resolve: Resolve, state: State) -> list[str]:
+    """Return what the server holds and the settings do not name; it is left alone.
+
+    Args:
+        settings: what the server shall hold.
+        resolve: gives secrets.
+        state: what it holds.
+    """
+    homes = {id: name for name, id in state.organisations.items()}
+    wanted = {(settings.home(it), it.name) for it in settings.buckets}
+    buckets = {(homes.get(id, id), name) for id, name in state.buckets}
+    users = {user.name for user in settings.all_users}
+    operator = resolve(settings.setup.token)
+    tokens = [
+        f"token {homes.get(it.organisation, '?')}/{it.description or it.id}"
+        for it in state.authorizations
+        if it.value != operator and not _is_kin(settings, it, homes.get(it.organisation))
+    ]
+    return [
+        *sorted(f"organisation {it}" for it in {*homes.values()} - {*settings.all_organisations}),
+        *sorted(f"bucket {home}/{name}" for home, name in buckets - wanted),
+        *sorted(f"user {name}" for name in {*state.users} - users),
+        *sorted(tokens),
+    ]
+
+
+def _is_kin(settings: InfluxDB, it: Authorization, home: str | None) -> bool:
+    """Is this one of the settings' tokens, of whatever rotation?"""
+    return any(settings.home(one) == home and one.is_kin(it.description) for one in settings.tokens)
 
 
 def check_secrets(settings: InfluxDB, resolve: Resolve) -> None:
@@ -124,7 +168,7 @@ def _there(settings: InfluxDB, state: State, bucket: Bucket) -> BucketState | No
 def _organisations(settings: InfluxDB, resolve: Resolve, state: State) -> Iterator[Write]:
     names = list(settings.all_organisations)
     if state.fresh:
-        yield Write("server", "set up", _setup(settings, resolve))
+        yield Write("server", "set up", setup_request(settings, resolve))
         names.remove(settings.setup.organisation)
     for name in names:
         if name not in state.organisations:
@@ -132,7 +176,7 @@ def _organisations(settings: InfluxDB, resolve: Resolve, state: State) -> Iterat
             yield Write(f"organisation {name}", "created", request)
 
 
-def _setup(settings: InfluxDB, resolve: Resolve) -> Request:
+def setup_request(settings: InfluxDB, resolve: Resolve) -> Request:
     first = settings.setup
     (bucket,) = (
         it

@@ -100,6 +100,8 @@ class State:
         authorizations: all of them.
         signed_in: users whose password is as wanted.
         files: by path.
+        stored: what the controller keeps, by the name of the secret.
+        proved: ids of tokens that were seen to work in this run.
     """
 
     fresh: bool
@@ -109,6 +111,8 @@ class State:
     authorizations: Sequence[Authorization] = ()
     signed_in: frozenset[str] = frozenset()
     files: Mapping[str, TokenFile] = field(default_factory=dict)
+    stored: Mapping[str, Secret] = field(default_factory=dict)
+    proved: frozenset[str] = frozenset()
 
 
 def pages(settings: InfluxDB) -> int:
@@ -141,6 +145,20 @@ def requests(settings: InfluxDB, resolve: Resolve, pages: int) -> list[Request]:
         auth = Basic(user.name, resolve(user.password))
         asked.append(Request("POST", "/api/v2/signin", auth=auth))
     return asked
+
+
+def is_open(response: Response) -> bool | None:
+    """Tell whether anybody may set a server up; None when it does not say.
+
+    Args:
+        response: to ``GET /api/v2/setup``.
+    """
+    try:
+        said = response.json() if response.status == 200 else None
+    except ValueError:
+        return None
+    allowed = said.get("allowed") if isinstance(said, dict) else None
+    return allowed if isinstance(allowed, bool) else None
 
 
 def understand(
