@@ -32,6 +32,8 @@ docker = {
     "log_opts": {"max_size": "10m", "max_file": 3},
     # Containers live on while the daemon restarts. Docker refuses it together with Swarm.
     "live_restore": True,
+    # A registry whose certificate this controller signs (the block `registry`) is trusted by
+    # "registries": {"registry.example.com:5000": {"own_ca": True}},
 }
 
 # Client files of the host and its users. Passwords are references, never values:

@@ -9,6 +9,29 @@ docker = {
     "live_restore": True,
 }
 
+# A registry for your own images: `uplift secrets set registry/ci`, and at the top
+# `from uplift.secrets import secret`. Hosts trust it by docker.registries, and log in by clients.
+# registry = {
+#     # distribution 2 or 3; a digest (registry@sha256:…) pins the very image.
+#     "image": "registry:2",
+#     # Of this host, where clients reach it. Any but a loopback address needs tls.
+#     "address": "10.0.0.5",
+#     "port": 5000,
+#     # The names that clients use. The controller's own CA signs a certificate for them, unless
+#     # you give yours: "certificate": "certs/registry.crt", "key": secret("registry/key").
+#     "tls": {"names": ["registry.example.com"]},
+#     # Who may pull and push; nobody else may.
+#     "users": [
+#         {"name": "ci", "password": secret("registry/ci")},
+#     ],
+#     # Where images are kept, and whether they may be deleted.
+#     "volume": "registry",
+#     "delete": True,
+#     # Limits of the container.
+#     "memory": "512m",
+#     "pids_limit": 512,
+# }
+
 # Redis, append-only and behind a password: `uplift secrets set redis/password`, and at the top
 # `from uplift.secrets import secret`.
 # redis = {
