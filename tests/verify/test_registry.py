@@ -17,6 +17,8 @@ from uplift.spec.registry import Registry
 from uplift.spec.registry.models import FILES, FOLDER
 from uplift.verify import files
 
+PING = Request("GET", "/v2/")
+
 DAYS = 14
 """A certificate that ends sooner fails: time to run the deploy, or to get a new one."""
 
@@ -39,14 +41,20 @@ def trusted(host: Host, wanted: Registry) -> Mapping[str, str]:
     return {wanted.names[0]: "", **known}
 
 
-def status(host: Host, wanted: Registry, ca: str, auth: Auth | None = None) -> int:
+def status(
+    host: Host,
+    wanted: Registry,
+    ca: str,
+    auth: Auth | None = None,
+    request: Request = PING,
+) -> int:
     """Return what the registry answers on its first name; the chain is checked, by its CA alone."""
     name = wanted.names[0]
-    config = render([Request("GET", "/v2/", auth=auth)], f"{wanted.scheme}://{name}")
+    config = render([request], f"{wanted.scheme}://{name}", auth)
     if ca:
         config = f"cacert = {quote(ca)}\n{config}"
     said = host.run("curl -q --config -", stdin=Secret(config))
-    assert said.rc == 0, f"https://{name}/v2/: curl's code {said.rc}"
+    assert said.rc == 0, f"{wanted.scheme}://{name}{request.path}: curl's code {said.rc}"
     return int(said.stdout.splitlines()[-1].split()[0])
 
 
@@ -111,7 +119,7 @@ def test_its_certificate_is_trusted_and_not_near_its_end(
 @pytest.fixture
 def image(host: Host, wanted: Registry) -> Iterator[str]:
     """An image of a few bytes of its own, under a name of the registry; gone afterwards."""
-    reference = f"{wanted.names[0]}/uplift-verify/{token_hex(4)}:1"
+    reference = f"{wanted.names[0]}/uplift-verify:{token_hex(4)}"
     host.check_output(f"tar -C /etc -c hostname | docker import - {reference}")
     yield reference
     host.run("docker rmi %s", reference)
@@ -120,10 +128,12 @@ def image(host: Host, wanted: Registry) -> Iterator[str]:
 def test_an_image_is_pushed_and_pulled_with_a_login(
     host: Host,
     wanted: Registry,
+    trusted: Mapping[str, str],
     secret_values: Mapping[SecretRef, Secret],
     image: str,
 ) -> None:
     user = wanted.users[0]
+    password = secret_values[user.password]
     # A configuration of its own: the login that root has is not this test's business.
     script = (
         "set -eu; export DOCKER_CONFIG; DOCKER_CONFIG=$(mktemp -d); "
@@ -138,8 +148,14 @@ def test_an_image_is_pushed_and_pulled_with_a_login(
         user.name,
         wanted.names[0],
         image,
-        stdin=secret_values[user.password],
+        stdin=password,
     )
     assert said.rc == 0, said.stderr
+    repository = image.rpartition(":")[0]
     digests = json.loads(said.stdout.splitlines()[-1])
-    assert [digest for digest in digests if digest.startswith(image.rpartition(":")[0])]
+    (digest,) = [one.rpartition("@")[2] for one in digests if one.startswith(f"{repository}@")]
+    if wanted.delete:
+        # Nothing stays behind but some bytes for the garbage collection.
+        gone = Request("DELETE", f"/v2/uplift-verify/manifests/{digest}")
+        ca = trusted[wanted.names[0]]
+        assert status(host, wanted, ca, Basic(user.name, password), gone) == 202
