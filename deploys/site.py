@@ -16,6 +16,7 @@ local.include("deploys/docker.py")
 local.include("deploys/uv.py")
 # Before the clients, which log in to it: a password that was changed goes to both in one run.
 local.include("deploys/registry.py")
+local.include("deploys/nexus.py")
 local.include("deploys/clients.py")
 local.include("deploys/redis.py")
 local.include("deploys/influxdb.py")

@@ -3,7 +3,7 @@
 from uplift.secrets import lab_secret
 
 # Only these names are data; the rest of the file is how they are made.
-__all__ = ["influxdb", "redis", "registry"]
+__all__ = ["influxdb", "nexus", "redis", "registry"]
 
 registry = {
     "image": "registry:5000/registry:2",
@@ -11,6 +11,30 @@ registry = {
     "address": "0.0.0.0",  # noqa: S104
     "tls": {"names": ["lab-1"]},
     "users": [{"name": "deployer", "password": lab_secret("registry/deployer")}],
+}
+
+nexus = {
+    "container": {
+        "image": "registry:5000/sonatype/nexus3:3.30.0",
+        # Hosts of the lab reach it over the lab's own network, and nobody else does.
+        "address": "0.0.0.0",  # noqa: S104
+        # As little as it runs with: by default it takes a quarter of the host's memory, twice.
+        "heap": "512m",
+        "direct_memory": "512m",
+        # A host that is a container itself may not set it.
+        "nofile": None,
+    },
+    "admin": {"password": lab_secret("nexus/admin")},
+    "repositories": [
+        {"format": "pypi", "type": "hosted", "name": "pypi-private"},
+        {"format": "npm", "type": "hosted", "name": "npm-private"},
+    ],
+    "deployers": {
+        "repositories": ["pypi-private", "npm-private"],
+        "users": [
+            {"user_id": "deployer", "password": lab_secret("nexus/deployer")},
+        ],
+    },
 }
 
 redis = {

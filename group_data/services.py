@@ -32,6 +32,28 @@ docker = {
 #     "pids_limit": 512,
 # }
 
+# Nexus in a container, and what it holds: `uplift secrets set nexus/admin`, and at the top
+# `from uplift.secrets import secret`. Repositories, roles, users, …: docs/nexus.md.
+# nexus = {
+#     "container": {
+#         # Raising the version is an upgrade; there is no way back but the copy that is made of the
+#         # data. A digest as well (…:3.85.0@sha256:…) pins the very image.
+#         "image": "sonatype/nexus3:3.85.0",
+#         # Where programs reach it. It speaks without encryption: another address than this host's
+#         # own needs a proxy with TLS in front, or a network that you trust.
+#         "address": "127.0.0.1",
+#         "port": 28081,
+#         # A volume, or a folder of the host.
+#         "data": "nexus-data",
+#         # For Java; by default a quarter of the host's memory each.
+#         "heap": "2703m",
+#         "direct_memory": "2703m",
+#         # Keys of nexus.properties; others that stand there stay.
+#         "properties": {"nexus.onboarding.enabled": "false"},
+#     },
+#     "admin": {"password": secret("nexus/admin")},
+# }
+
 # Redis, append-only and behind a password: `uplift secrets set redis/password`, and at the top
 # `from uplift.secrets import secret`.
 # redis = {

@@ -89,6 +89,7 @@ echo "containers $(dk inspect --type container $names | pack)"
 ids=$(dk inspect --type container --format '{{.Image}}' $names | sort -u)
 [ -z "$ids" ] || echo "images $(dk image inspect $ids | pack)"
 [ -z "$volumes" ] || echo "volumes $(dk volume inspect $volumes | pack)"
+@more@
 echo end
 """
 
@@ -106,10 +107,11 @@ class Containers(FactBase[State | None]):
     def default() -> None:
         """Return None: pyinfra has failed the host by then."""
 
-    def command(self, containers: Sequence[Container]) -> StringCommand:
+    def command(self, containers: Sequence[Container], more: str = "") -> StringCommand:
         """Return the one script that reads everything.
 
         + containers: which ones
+        + more: shell text that prints lines of a subject's own; it can use ``dk`` and ``pack``
         """
         text = _SCRIPT.replace("@settled@", job.settled("container"))
         for word, value in {
@@ -117,6 +119,7 @@ class Containers(FactBase[State | None]):
             "state": STATE,
             "secrets": SECRETS,
             "label": OURS,
+            "more": more,
         }.items():
             text = text.replace(f"@{word}@", value)
         words: list[str] = []

@@ -23,6 +23,7 @@ from uplift.spec.nexus.security import (
     deploying,
     reading,
 )
+from uplift.spec.nexus.server import Server
 from uplift.spec.nexus.storage import (
     BlobStore,
     CleanupPolicy,
@@ -74,6 +75,7 @@ class Nexus(Block):
     """What a Nexus shall hold. What it names is kept as it says; all else is left alone.
 
     Args:
+        container: where it runs; None for a server that is on the host already.
         admin: the way in.
         accept_eula: the licence of the Community Edition (from 3.77) is accepted by you.
         anonymous: what is served without signing in.
@@ -93,6 +95,7 @@ class Nexus(Block):
         prune: deletion of what was taken out of these settings.
     """
 
+    container: Server | None = None
     admin: Admin
     accept_eula: bool = False
     anonymous: Anonymous = Anonymous()

@@ -1,0 +1,65 @@
+"""Nexus: its container, its data and its own settings are as they shall be; it takes writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from secrets import token_hex
+
+import pytest
+from testinfra.host import Host
+
+from uplift.facts.nexus_server import NexusServer
+from uplift.settings import Settings
+from uplift.spec.container import Container
+from uplift.spec.http import Request, Response, parse, render
+from uplift.spec.nexus.data import Data, properties_file
+from uplift.spec.nexus.data import parse as parse_data
+from uplift.spec.nexus.server import Server, container, memory
+
+
+@pytest.fixture(scope="module")
+def wanted(settings: Settings) -> Server:
+    if settings.nexus is None or settings.nexus.container is None:
+        pytest.skip("the settings do not manage the container of a Nexus")
+    return settings.nexus.container
+
+
+@pytest.fixture(scope="module")
+def data(host: Host, wanted: Server) -> Data:
+    """Return what is where its data shall be, read by the deploy's own script."""
+    it = container(wanted, memory(wanted, 0))
+    script = NexusServer().command(it, wanted.place).get_raw_value()
+    said = host.run(script, stdin=f"{token_hex(16)}\n")
+    assert said.rc == 0, said.stderr
+    return parse_data(said.stdout.splitlines())
+
+
+def ask(host: Host, wanted: Server, path: str) -> Response:
+    """Ask a server without signing in."""
+    request = Request("GET", path)
+    said = host.run("curl -q --config -", stdin=render([request], wanted.url))
+    assert said.rc == 0, f"{wanted.url}{path}: curl's code {said.rc}"
+    return parse(said.stdout.encode(), [request])[0]
+
+
+def test_its_container_is_as_the_settings_say(
+    wanted: Server, data: Data, check_container: Callable[[Container], None]
+) -> None:
+    check_container(container(wanted, memory(wanted, data.host_memory)))
+
+
+def test_it_takes_writes(host: Host, wanted: Server) -> None:
+    assert ask(host, wanted, "/service/rest/v1/status/writable").status == 200
+
+
+def test_strangers_learn_nothing_of_its_users(host: Host, wanted: Server) -> None:
+    assert ask(host, wanted, "/service/rest/v1/security/users").status in (401, 403)
+
+
+def test_its_data_are_the_servers_alone(data: Data) -> None:
+    assert data.used
+    assert data.owned
+
+
+def test_its_own_settings_are_as_ours_say(wanted: Server, data: Data) -> None:
+    assert properties_file(wanted, data).why == ()
