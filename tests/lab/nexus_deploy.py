@@ -12,4 +12,5 @@ nexus.configured(
     settings=settings,
     address=os.environ["UPLIFT_TEST_NEXUS_ADDRESS"],
     container=os.environ["UPLIFT_TEST_NEXUS_CONTAINER"],
+    wait=int(os.environ["UPLIFT_TEST_NEXUS_WAIT"]),
 )

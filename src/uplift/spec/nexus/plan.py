@@ -75,8 +75,8 @@ def plan(settings: Nexus, resolve: Resolve, state: State, key: bytes) -> Plan:
     if found:
         raise Refused("\n".join(found))
     writes = [
-        *_licence(state),
         *_admin(settings, resolve, state),
+        *_licence(state),
         *_anonymous(settings, state),
         *realms(settings, state),
         *(write for it in wanted for write in _thing(it, resolve, state, key)),
@@ -131,7 +131,10 @@ def _thing(it: Thing, resolve: Resolve, state: State, key: bytes) -> Iterator[Wr
     if sent is not None and sent != old:
         said += tuple(f"{snake(path)}: {_hidden(old, sent)}" for path in secrets)
     if said:
-        request = _request("PUT", it.change, _revealed(joined(it.wanted, shown), resolve))
+        body = _revealed(joined(it.wanted, shown), resolve)
+        if it.named:
+            del body["name"]
+        request = _request("PUT", it.change, body)
         yield Write(it.kind, it.name, Does.CHANGE, said, request, it.needs, sent)
 
 

@@ -44,6 +44,7 @@ class Thing:
         what: it is, for people: format and type.
         defaults: fields that a new one gets.
         hidden: fields that the server shows and does not take.
+        named: the path alone names it in a change, not the body.
     """
 
     kind: str
@@ -56,6 +57,7 @@ class Thing:
     what: str = ""
     defaults: Mapping[str, Any] = field(default_factory=dict)
     hidden: frozenset[str] = frozenset()
+    named: bool = False
 
     @property
     def id(self) -> Id:
@@ -116,6 +118,7 @@ def _stores(settings: Nexus) -> Iterator[Thing]:
             hidden=frozenset(
                 {"type", "unavailable", "blobCount", "totalSizeInBytes", "availableSpaceInBytes"}
             ),
+            named=True,
         )
 
 
@@ -128,7 +131,9 @@ def _rules(settings: Nexus) -> Iterator[Thing]:
     for it in settings.content_selectors:
         hidden = frozenset({"type"})
         change = f"{above}/{quote(it.name)}"
-        yield Thing("content selector", it.name, it.wanted(), above, change, hidden=hidden)
+        yield Thing(
+            "content selector", it.name, it.wanted(), above, change, hidden=hidden, named=True
+        )
 
 
 def _policies(settings: Nexus, version: Version) -> Iterator[Thing]:
