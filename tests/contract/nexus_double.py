@@ -74,6 +74,7 @@ class Double:
     def __init__(self, server: str = "Nexus/3.85.0-03 (COMMUNITY)", first: str = "made-up") -> None:
         self.server = server
         self.passwords = {"admin": first}
+        self.first = True  # its file with the first password is there
         self.eula = dict(EULA)
         self.anonymous: dict[str, Any] = {"enabled": True, "userId": "anonymous", "realmName": "x"}
         self.active = ["NexusAuthenticatingRealm"]
@@ -137,6 +138,7 @@ class Double:
                 assert user in self.held["users"]
                 assert request.body is not None
                 self.passwords[user] = request.body
+                self.first = self.first and user != "admin"
                 return 204, None
             case ["security", kind, *rest] | [kind, *rest]:
                 return self._object(request, kind, rest, body)
