@@ -116,8 +116,10 @@ def test_a_context_path_is_written_and_taken_away_again() -> None:
 
 def test_a_password_among_the_properties_is_not_shown() -> None:
     used = Data(used=True, properties="x.password=needle\n")
-    (why,) = properties_file(server(properties={"x.password": "other-needle"}), used).why
-    assert "needle" not in why
+    file = properties_file(server(properties={"x.password": "other-needle"}), used)
+    assert file.why == ("nexus.properties: x.password (hidden) -> (hidden)",)
+    assert "needle" not in f"{used!r} {file!r}"
+    assert "needle" in file.text
 
 
 # Settings

@@ -14,7 +14,7 @@ from uplift.spec.container import Container
 from uplift.spec.http import Request, Response, parse, render
 from uplift.spec.nexus.data import Data, properties_file
 from uplift.spec.nexus.data import parse as parse_data
-from uplift.spec.nexus.server import Server, container, memory
+from uplift.spec.nexus.server import UID, Server, container, memory
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,8 @@ def test_strangers_learn_nothing_of_its_users(host: Host, wanted: Server) -> Non
 
 def test_its_data_are_the_servers_alone(data: Data) -> None:
     assert data.used
-    assert data.owned
+    found = (data.owner, f"{data.foreign} files of others", f"open to others: {data.open}")
+    assert found == (f"{UID}:{UID}", "0 files of others", "open to others: False")
 
 
 def test_its_own_settings_are_as_ours_say(wanted: Server, data: Data) -> None:

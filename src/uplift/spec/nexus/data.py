@@ -6,7 +6,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from uplift.spec.nexus import properties
 from uplift.spec.nexus.server import UID, Server
@@ -35,7 +35,8 @@ class Data:
         open: other users of the host can look into the folder, where the first password is.
         databases: what is below ``db``.
         used: a server has started on it.
-        properties: bytes of ``nexus.properties`` as Latin-1; None when there is none.
+        properties: bytes of ``nexus.properties`` as Latin-1; None when there is none. They may hold
+            passwords, so they are never shown.
     """
 
     host_memory: int = 0
@@ -45,7 +46,7 @@ class Data:
     open: bool = False
     databases: frozenset[str] = frozenset()
     used: bool = False
-    properties: str | None = None
+    properties: str | None = field(default=None, repr=False)
 
     @property
     def owned(self) -> bool:
@@ -156,7 +157,7 @@ class File:
         why: what changes; empty when nothing does.
     """
 
-    text: str
+    text: str = field(repr=False)
     before: str
     why: tuple[str, ...] = ()
 
