@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
-from typing import Annotated
-
-from pydantic import AfterValidator, Field, TypeAdapter, field_validator
+from pydantic import Field, field_validator
 
 from uplift.spec.base import Block
-from uplift.spec.container import Container, Health, Http, Keep, Mount, Network, Port
-from uplift.spec.container.models import HostName, Image, Name, Path, Size, Variable
+from uplift.spec.container import Container, Health, Http, Keep, Port
+from uplift.spec.container.models import Image, Name, Size, Variable
+from uplift.spec.container.service import Address, Networks, Place, mount, networks, url
 from uplift.spec.secret import SecretRef
 
 PORT = 8086
@@ -35,27 +33,6 @@ _OURS = {
 _DEFAULTS = {"INFLUXD_REPORTING_DISABLED": "true"}
 
 
-def _address(value: str) -> str:
-    ipaddress.ip_address(value)
-    return value
-
-
-_PATH, _NAME = TypeAdapter[str](Path), TypeAdapter[str](Name)
-
-
-def _place(value: str) -> str:
-    if value.startswith("/"):
-        return _PATH.validate_python(value)
-    try:
-        return _NAME.validate_python(value)
-    except ValueError:
-        msg = "the name of a volume, or the absolute path of a folder of the host"
-        raise ValueError(msg) from None
-
-
-Place = Annotated[str, AfterValidator(_place)]
-
-
 class Server(Block):
     """The container of an InfluxDB 2.7.
 
@@ -79,11 +56,11 @@ class Server(Block):
 
     image: Image
     name: Name = "influxdb"
-    address: Annotated[str, AfterValidator(_address)] = "127.0.0.1"
+    address: Address = "127.0.0.1"
     port: int = Field(default=PORT, ge=1, le=65535)
     data: Place = "influxdb"
     config: Place = "influxdb-config"
-    networks: dict[Name, tuple[HostName, ...]] = Field(default_factory=dict)
+    networks: Networks = Field(default_factory=dict)
     environment: dict[Variable, str] = Field(default_factory=dict)
     memory: Size | None = None
     cpus: float | None = Field(default=None, ge=0.01, le=4096)
@@ -92,14 +69,6 @@ class Server(Block):
     stable: int = Field(default=5, ge=0, le=3600)
     free_disk: Size = "256m"
     keep: Keep = Keep()
-
-    @field_validator("networks")
-    @classmethod
-    def _of_ones_own(cls, given: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-        if {"host", "bridge", "none"} & given.keys():
-            msg = "networks of one's own; without any, the container is on Docker's 'bridge'"
-            raise ValueError(msg)
-        return given
 
     @field_validator("environment")
     @classmethod
@@ -119,10 +88,7 @@ class Server(Block):
     @property
     def url(self) -> str:
         """Return the address of the published port as the host sees it."""
-        found = ipaddress.ip_address(self.address)
-        if found.is_unspecified:
-            return f"http://{'[::1]' if found.version == 6 else '127.0.0.1'}:{self.port}"
-        return f"http://{f'[{found}]' if found.version == 6 else found}:{self.port}"
+        return url(self.address, self.port)
 
     @property
     def setup_name(self) -> str:
@@ -143,8 +109,8 @@ def container(server: Server, token: SecretRef) -> Container:
         image=server.image,
         environment={**_DEFAULTS, **server.environment, **_OURS},
         ports=(Port(container=PORT, host=server.port, address=server.address),),
-        mounts=(_mount(server.data, FOLDER), _mount(server.config, CONFIG)),
-        networks=_networks(server),
+        mounts=(mount(server.data, FOLDER), mount(server.config, CONFIG)),
+        networks=networks(server.networks),
         memory=server.memory,
         cpus=server.cpus,
         stop_timeout=server.stop_timeout,
@@ -157,13 +123,3 @@ def container(server: Server, token: SecretRef) -> Container:
         free_disk=server.free_disk,
         keep=server.keep,
     )
-
-
-def _mount(place: str, target: str) -> Mount:
-    if place.startswith("/"):
-        return Mount(source=place, target=target)
-    return Mount(volume=place, target=target)
-
-
-def _networks(server: Server) -> tuple[Network, ...]:
-    return tuple(Network(name=name, aliases=names) for name, names in server.networks.items())

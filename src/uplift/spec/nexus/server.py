@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, TypeAdapter, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from uplift.spec.base import Block
-from uplift.spec.container import Container, Health, Http, Keep, Mount, Network, Port, Ulimit
+from uplift.spec.container import Container, Health, Http, Keep, Port, Ulimit
 from uplift.spec.container.image import Reference
-from uplift.spec.container.models import HostName, Name, Path, Size
+from uplift.spec.container.models import Image, Name, Size
+from uplift.spec.container.service import Address, Networks, Place, mount, networks, url
 from uplift.spec.container.units import memory_bytes
 from uplift.spec.nexus.upgrade import Number, number
 
@@ -43,26 +43,6 @@ _OWN = {
     "application-host": "the address of the host is 'address'",
     "nexus-context-path": "that is 'context_path'",
 }
-
-
-def _address(value: str) -> str:
-    ipaddress.ip_address(value)
-    return value
-
-
-def _image(value: str) -> str:
-    Reference.parse(value)
-    return value
-
-
-def _data(value: str) -> str:
-    if value.startswith("/"):
-        return TypeAdapter[str](Path).validate_python(value)
-    try:
-        return TypeAdapter[str](Name).validate_python(value)
-    except ValueError:
-        msg = "the name of a volume, or the absolute path of a folder of the host"
-        raise ValueError(msg) from None
 
 
 def _context(value: str) -> str:
@@ -106,18 +86,18 @@ class Server(Block):
         keep: what stays of releases before.
     """
 
-    image: Annotated[str, AfterValidator(_image)] = "sonatype/nexus3:3.85.0"
+    image: Image = "sonatype/nexus3:3.85.0"
     name: Name = "nexus"
-    address: Annotated[str, AfterValidator(_address)] = "127.0.0.1"
+    address: Address = "127.0.0.1"
     port: int = Field(default=28081, ge=1, le=65535)
     context_path: Annotated[str, AfterValidator(_context)] = "/"
-    data: Annotated[str, AfterValidator(_data)] = "nexus-data"
+    data: Place = "nexus-data"
     data_version: Annotated[str, AfterValidator(_version)] | None = None
     heap: Size | None = None
     direct_memory: Size | None = None
     java_options: tuple[str, ...] = ()
     properties: dict[str, str | None] = Field(default_factory=dict)
-    networks: dict[Name, tuple[HostName, ...]] = Field(default_factory=dict)
+    networks: Networks = Field(default_factory=dict)
     memory: Size | None = None
     cpus: float | None = Field(default=None, ge=0.01, le=4096)
     nofile: int | None = Field(default=65536, ge=1024)
@@ -175,10 +155,7 @@ class Server(Block):
     @property
     def url(self) -> str:
         """Return the address of the published port as the host sees it, with the context path."""
-        found = ipaddress.ip_address(self.address)
-        if found.is_unspecified:
-            found = ipaddress.ip_address("::1" if found.version == 6 else "127.0.0.1")
-        return f"http://{f'[{found}]' if found.version == 6 else found}:{self.port}{self.base}"
+        return f"{url(self.address, self.port)}{self.base}"
 
     @property
     def place(self) -> str:
@@ -251,8 +228,8 @@ def container(server: Server, java: Memory) -> Container:
         image=server.image,
         environment={JAVA_OPTIONS: " ".join(options)},
         ports=(Port(container=PORT, host=server.port, address=server.address),),
-        mounts=(_mount(server.data),),
-        networks=tuple(Network(name=name, aliases=to) for name, to in server.networks.items()),
+        mounts=(mount(server.data, FOLDER),),
+        networks=networks(server.networks),
         memory=server.memory,
         cpus=server.cpus,
         ulimits={"nofile": Ulimit(soft=server.nofile)} if server.nofile else {},
@@ -267,9 +244,3 @@ def container(server: Server, java: Memory) -> Container:
         free_disk=server.free_disk,
         keep=server.keep,
     )
-
-
-def _mount(place: str) -> Mount:
-    if place.startswith("/"):
-        return Mount(source=place, target=FOLDER)
-    return Mount(volume=place, target=FOLDER)
