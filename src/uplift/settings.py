@@ -8,16 +8,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 
 from uplift.secrets import require
+from uplift.spec.app import App
+from uplift.spec.app.together import trouble
 from uplift.spec.base import Block, near_miss, problems
 from uplift.spec.certificates import Certificates
 from uplift.spec.clients import Clients
 from uplift.spec.docker import Docker
 from uplift.spec.errors import Problem, SettingsError, UpliftError
+from uplift.spec.haproxy import Haproxy
 from uplift.spec.influxdb import InfluxDB, InfluxDBClient
 from uplift.spec.nexus import Nexus
 from uplift.spec.packages import Packages
@@ -45,6 +48,8 @@ class Settings(Block):
         packages: what is published, and into which repositories.
         influxdb: an InfluxDB 2.7 and what it holds.
         influxdb_client: tokens of an InfluxDB that the host needs.
+        haproxy: HAProxy in front of applications.
+        apps: applications in two slots each.
     """
 
     certificates: Certificates = Certificates()
@@ -57,6 +62,14 @@ class Settings(Block):
     packages: Packages | None = None
     influxdb: InfluxDB | None = None
     influxdb_client: InfluxDBClient | None = None
+    haproxy: Haproxy | None = None
+    apps: tuple[App, ...] = ()
+
+    @model_validator(mode="after")
+    def _apps_fit(self) -> Self:
+        if problem := trouble(self.apps, self.haproxy):
+            raise ValueError(problem)
+        return self
 
 
 BLOCKS = tuple(Settings.model_fields)
@@ -80,8 +93,9 @@ def from_data(data: Mapping[str, Any], sources: Mapping[str, str] | None = None)
     where = sources or {}
     found = _misspelt(data, where)
     blocks = {name: data[name] for name in BLOCKS if name in data}
-    if blocks.get("certificates", ...) is None:
-        del blocks["certificates"]
+    for name in ("certificates", "apps"):
+        if blocks.get(name, ...) is None:
+            del blocks[name]
     try:
         settings = Settings.model_validate(blocks)
     except ValidationError as error:
@@ -123,6 +137,63 @@ def with_secrets(block: B) -> B:
     with _ending_pyinfra():
         require(block)
     return block
+
+
+def word(host: Host, name: str, default: str | None = None) -> str:
+    """Return a text that was given by ``--data``, for a deploy file that asks for one.
+
+    Args:
+        host: pyinfra's host.
+        name: of the data.
+        default: when it was not given; None: it must be.
+
+    Raises:
+        SettingsError: it is missing, or pyinfra took it for a number, as ``1.10`` for 1.1.
+    """
+    with _ending_pyinfra():
+        value = host.data.get(name, default)
+        if isinstance(value, str) and value:
+            return value
+        text = (
+            f"is needed: --data {name}=…"
+            if value is None
+            else f"pyinfra reads it as {value!r}: quote it, as --data '{name}=\"1.10\"'"
+        )
+        raise SettingsError([Problem(path=name, text=text, source="--data")])
+
+
+def app_named(host: Host, name: str) -> App | None:
+    """Return an application of a host; None when only other hosts of the inventory have it.
+
+    Args:
+        host: pyinfra's host.
+        name: of the application.
+
+    Raises:
+        SettingsError: no host of the inventory has it.
+    """
+    for app in for_host(host).apps:
+        if app.name == name:
+            return app
+    with _ending_pyinfra():
+        names = [app.name for one in host.inventory for app in _checked(one).apps]
+        if name not in names:
+            guess = near_miss(name, names)
+            hint = f", did you mean {guess!r}?" if guess else f"; there are: {sorted({*names})}"
+            text = f"no host of the inventory has an application {name!r}{hint}"
+            raise SettingsError([Problem(path="app", text=text, source="--data")])
+    return None
+
+
+@contextmanager
+def ending_pyinfra() -> Iterator[None]:
+    """End pyinfra's command line with an error's own exit code, in a deploy file.
+
+    Raises:
+        SystemExit: with the code of the error that was raised inside.
+    """
+    with _ending_pyinfra():
+        yield
 
 
 _SAID: set[str] = set()

@@ -57,7 +57,8 @@ ask() {
 resolve() {
   id=$(dk image inspect --format '{{.Id}}' "$1") || id=-
   code=skipped; body=-
-  if [ "$2" != @ ] && { [ "$id" = - ] ||
+  # A digest is what it is: only its being there is asked for, and only where it is not here.
+  if [ "$id" = - ] || { [ "$2" != @ ] &&
       [ "$(dk image inspect --format '{{len .RepoDigests}}' "$1")" != 0 ]; }; then
     answer=$(ask "$1" "$3") || :
     code=${answer##*

@@ -37,6 +37,7 @@ def render(
     state: State,
     values: Mapping[SecretRef, Secret],
     preparation: Preparation = NO_PREPARATION,
+    then: str | None = None,
 ) -> str:
     """Return the shell text for a plan; it runs as one job and holds the secrets.
 
@@ -46,6 +47,7 @@ def render(
         state: what the plan was made for.
         values: of the secrets.
         preparation: what is changed in its data before it starts.
+        then: shell text that goes on when all is well, and tells what was done.
     """
     resolved = state.resolved[it.image]
     given = {
@@ -60,7 +62,7 @@ def render(
         _making(it, resolved, state),
         _mending(it, todo),
         f"prepare() {{\n{preparation.script}\n}}\n",
-        _main(todo),
+        _main(todo, then),
     )
 
 
@@ -179,13 +181,14 @@ def _mending(it: Container, todo: Plan) -> str:
     )
 
 
-def _main(todo: Plan) -> str:
+def _main(todo: Plan, then: str | None) -> str:
     lines = [f"note {shlex.quote(reason)}" for reason in todo.why]
     call, done = _CALLS[todo.action]
-    return "\n".join([*lines, call, f"headline {done}", ""])
+    return "\n".join([*lines, call, f"headline {done}" if then is None else then, ""])
 
 
 _CALLS = {
+    "nothing": (":", "as wanted"),
     "create": ("replace", "created"),
     "replace": ("replace", "replaced"),
     "mend": ("mend", "mended"),

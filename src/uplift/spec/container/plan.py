@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from uplift.spec.container.diff import Change, Values, changes
+from uplift.spec.container.image import Resolved
 from uplift.spec.container.models import OURS, Container
 from uplift.spec.container.state import State
 from uplift.spec.secret import SecretRef
@@ -107,9 +108,11 @@ def plan(
     found = state.containers[name] if name else None
     warnings = _warnings(it, state)
     if found is None or name is None:
+        _check_there(state.resolved[it.image])
         return Plan("create", ("created", *reasons), warnings)
     differs = changes(it, found, state, values, key)
     if reasons or any(not change.in_place for change in differs):
+        _check_there(state.resolved[it.image])
         _check_old(it, found, state)
         return Plan("replace", (*_words(differs), *reasons), warnings, name)
     return _mend(it, name, found, differs, warnings)
@@ -180,6 +183,13 @@ def _check(it: Container, state: State, values: Values) -> None:
             raise Refused(msg)
     if it.previous in state.containers:
         msg = f"{it.previous} is in the way, and no replacement of ours left it: docker rm it"
+        raise Refused(msg)
+
+
+def _check_there(resolved: Resolved) -> None:
+    """Refuse a digest that neither the host nor, as it says, the registry has."""
+    if resolved.how == "digest" and resolved.trouble:
+        msg = f"image {resolved.reference}: {resolved.trouble}; nothing was touched"
         raise Refused(msg)
 
 

@@ -131,11 +131,13 @@ def _resolved(values: list[str]) -> Resolved:
     """Read one line: reference, local id, HTTP status, answer (the last three may be ``-``)."""
     text, local, status, answer = values
     local = local.removeprefix("-")
+    said = _answer(answer)
     if digest := Reference.parse(text).digest:
-        return Resolved(text, "digest", digest, local)
+        there = status in ("skipped", "200")
+        trouble = "" if there else trouble_of(status, str(said.get("message", "")))
+        return Resolved(text, "digest", digest, local, trouble)
     if status == "skipped":
         return Resolved(text, "local", local=local, trouble=NO_REGISTRY)
-    said = _answer(answer)
     digest = str(said.get("Descriptor", {}).get("digest", ""))
     if status == "200" and digest:
         return Resolved(text, "registry", digest, local)

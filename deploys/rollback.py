@@ -1,0 +1,20 @@
+"""Go back to a release of an application as it was: image, settings, files, secrets.
+
+pyinfra inventories/prod.py deploys/rollback.py --data app=console --data to=poetry
+"""
+
+from pyinfra import host
+
+from uplift.operations import app
+from uplift.settings import app_named, ending_pyinfra, word
+
+chosen = app_named(host, word(host, "app"))
+to = word(host, "to", default="previous")
+
+if chosen:
+    # On every host, before the first is touched.
+    with ending_pyinfra():
+        app.check_way_back(chosen, to)
+    app.rolled_back(name=f"Roll back {chosen.name} to {to}", app=chosen, to=to)
+else:
+    host.log("skipped: this host does not have the application")

@@ -1,0 +1,96 @@
+"""Read the applications of a host beside their containers: traffic, releases, own files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from pyinfra.api.command import QuoteString, StringCommand
+from pyinfra.api.exceptions import FactProcessError
+from pyinfra.api.facts import FactBase
+
+from uplift.facts import job
+from uplift.facts.haproxy import TRAFFIC
+from uplift.spec.app.models import FILES
+from uplift.spec.app.release import RELEASES
+from uplift.spec.app.state import AppState, parse
+
+_SCRIPT = rf"""
+export LC_ALL=C PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
+@settled@
+echo "busy $busy"
+pack() {{ base64 -w 0; }}
+for app do
+  for dir in "{RELEASES}/$app"/*/; do
+    [ -f "$dir/release.json" ] || continue
+    id=${{dir%/}}
+    echo "release $app ${{id##*/}} $(pack <"$dir/release.json")" \
+      "$(if [ -s "$dir/outcome" ]; then pack <"$dir/outcome"; else echo -; fi)"
+  done
+  for file in "{FILES}/$app"/*/*; do
+    [ -f "$file" ] || continue
+    echo "file ${{file%/*}} $(sha256sum <"$file" | cut -d ' ' -f 1)" \
+      "$(printf %s "${{file##*/}}" | pack)"
+  done
+done
+{TRAFFIC}
+echo end
+"""
+
+
+class Apps(FactBase[AppState | None]):
+    """
+    Return traffic, releases and files of applications, as :class:`AppState`.
+
+    None means that the host could not be read.
+    """
+
+    @staticmethod
+    def default() -> None:
+        """Return None: pyinfra has failed the host by then."""
+
+    def command(self, apps: Sequence[str]) -> StringCommand:
+        """Return the one script that reads everything.
+
+        + apps: names
+        """
+        text = _SCRIPT.replace("@settled@", job.settled("app"))
+        return StringCommand("sh", "-c", QuoteString(text), "uplift", *map(QuoteString, apps))
+
+    def process(self, output: Iterable[str]) -> AppState:
+        """Turn the script's lines into a state."""
+        try:
+            return parse(output)
+        except (ValueError, KeyError, IndexError) as error:
+            raise FactProcessError(f"applications: {error}") from error
+
+
+class ReleaseSecrets(FactBase[dict[str, str] | None]):
+    """
+    Return the secrets that a release was deployed with, as base64 by file; read it quietly.
+
+    None means that the host could not be read.
+    """
+
+    @staticmethod
+    def default() -> None:
+        """Return None: pyinfra has failed the host by then."""
+
+    def command(self, app: str, release: str) -> StringCommand:
+        """Return the script.
+
+        + app: name
+        + release: id
+        """
+        text = (
+            f'for file in "{RELEASES}/$1/$2/secrets"/*; do [ ! -f "$file" ] || '
+            'echo "secret ${file##*/} $(base64 -w 0 <"$file")"; done; echo end'
+        )
+        words = map(QuoteString, (app, release))
+        return StringCommand("sh", "-c", QuoteString(text), "uplift", *words)
+
+    def process(self, output: Iterable[str]) -> dict[str, str]:
+        """Turn the script's lines into values by file."""
+        lines = [line.split() for line in output]
+        if ["end"] not in lines:
+            raise FactProcessError("the secrets of a release: the script was cut off")
+        return {words[1]: words[2] if len(words) > 2 else "" for words in lines[:-1]}

@@ -1,0 +1,201 @@
+"""The wanted state of one application."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+
+from uplift.spec.base import Block
+from uplift.spec.container.health import Health
+from uplift.spec.container.image import Reference
+from uplift.spec.container.models import (
+    Container,
+    FileName,
+    HostName,
+    Mount,
+    Options,
+    Path,
+    Port,
+)
+from uplift.spec.secret import SecretRef
+
+SLOTS = ("blue", "green")
+
+FILES = "/etc/uplift/apps"
+"""An application's own files, in a folder named by their contents."""
+
+
+class Route(Block):
+    """Requests that belong to an application.
+
+    Args:
+        host: name in the request; any when it is left out.
+        path: and all below it.
+    """
+
+    host: HostName | None = None
+    path: str = Field(default="/", pattern=r"^/[A-Za-z0-9._~/-]*$")
+
+
+class Drain(Block):
+    """How the slot of before ends.
+
+    Args:
+        seconds: for which open connections may stay on it.
+        path: of a POST that tells it so, before it is stopped.
+        token: sent as bearer token with it.
+        timeout: seconds for its answer.
+    """
+
+    seconds: int = Field(default=30, ge=0, le=86400)
+    path: str | None = Field(default=None, pattern=r"^/[\x21-\x7e]*$")
+    token: SecretRef | None = None
+    timeout: int = Field(default=10, ge=1, le=600)
+
+
+class File(Block):
+    """A file that belongs to a release; no secret.
+
+    Args:
+        content: its text.
+        source: file on the controller that has it.
+    """
+
+    content: str | None = None
+    source: str | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.content is None) == (self.source is None):
+            msg = "either content (text) or source (a file on the controller)"
+            raise ValueError(msg)
+        return self
+
+
+def _image(value: str) -> str:
+    Reference.parse(value)
+    return value
+
+
+class App(Options):
+    """An application as it shall be on a host.
+
+    Args:
+        name: of the application; its containers are ``NAME-blue`` and ``NAME-green``.
+        image: tag or digest; a tag is resolved to a digest before anything changes.
+        proxy: ``haproxy`` switches between two slots; ``none`` stops the one container, and then
+            starts the next (a worker, or a port of its own).
+        port: that it listens on in its container.
+        slot_ports: of the host's 127.0.0.1, for blue and for green.
+        routes: requests that HAProxy gives it; none: it cannot be reached through HAProxy.
+        ports: published ports, without HAProxy.
+        ready: how it is known that it may serve; ``GET /readyz`` on its port when left out.
+        hold: seconds for which the new one must stay healthy after the switch, while the one of
+            before could take over at once.
+        drain: how the slot of before ends.
+        files: of its own, by their name.
+        files_at: folder in the container where they are.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{1,40}$")]
+    image: Annotated[str, AfterValidator(_image)]
+    proxy: Literal["haproxy", "none"] = "haproxy"
+    port: int | None = Field(default=None, ge=1, le=65535)
+    slot_ports: tuple[int, int] = (0, 0)
+    routes: tuple[Route, ...] = ()
+    ports: tuple[Port, ...] = ()
+    ready: Health = Health()
+    hold: int = Field(default=10, ge=0, le=3600)
+    drain: Drain = Drain()
+    files: dict[FileName, File] = Field(default_factory=dict)
+    files_at: Path = "/etc/app"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _ready_by_default(cls, value: object) -> object:
+        if isinstance(value, dict) and value.get("port") and "ready" not in value:
+            return {**value, "ready": {"http": {"port": value["port"], "path": "/readyz"}}}
+        return value
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if problem := self._trouble():
+            raise ValueError(problem)
+        try:
+            self.container(SLOTS[0])
+        except ValidationError as error:
+            # What a container refuses, an application refuses with the same words.
+            raise ValueError(str(error.errors()[0]["msg"]).removeprefix("Value error, ")) from None
+        return self
+
+    def _trouble(self) -> str:
+        if self.proxy == "none":
+            proxied = {"port": self.port, "slot_ports": any(self.slot_ports), "routes": self.routes}
+            given = [name for name, value in proxied.items() if value]
+            return f"{given[0]}: only with proxy = 'haproxy'" if given else ""
+        if self.ports:
+            return "ports: only with proxy = 'none'; HAProxy reaches slot_ports"
+        if self.port is None:
+            return "port: that the application listens on in its container is needed"
+        low, high = self.slot_ports
+        if not (1 <= low <= 65535 and 1 <= high <= 65535) or low == high:
+            return "slot_ports: two different ports of the host, as [18001, 18002]"
+        if any(network.name == "host" for network in self.networks):
+            return "networks: two slots cannot share the host's own"
+        return ""
+
+    def name_in(self, slot: str) -> str:
+        """Return the name of a slot's container.
+
+        Args:
+            slot: blue or green; without a proxy there is one for both.
+        """
+        return self.name if self.proxy == "none" else f"{self.name}-{slot}"
+
+    def slot_port(self, slot: str) -> int:
+        """Return the port of the host on which a slot is reached.
+
+        Args:
+            slot: blue or green.
+        """
+        return self.slot_ports[SLOTS.index(slot)]
+
+    @property
+    def folder(self) -> str:
+        """Return where its files are on the host: another folder for other contents."""
+        return f"{FILES}/{self.name}/{self.fingerprint}"
+
+    @property
+    def fingerprint(self) -> str:
+        """Return what tells one set of its files from another."""
+        digest = hashlib.sha256()
+        for name, file in sorted(self.files.items()):
+            for part in (name.encode(), (file.content or "").encode()):
+                digest.update(len(part).to_bytes(8, "big") + part)
+        return digest.hexdigest()[:16]
+
+    def container(self, slot: str, release: str = "") -> Container:
+        """Return the container of a slot.
+
+        Args:
+            slot: blue or green.
+            release: for its label.
+        """
+        given = {name: getattr(self, name) for name in Options.model_fields}
+        if self.files:
+            own = Mount(source=self.folder, target=self.files_at, read_only=True)
+            given["mounts"] = (*self.mounts, own)
+        ports = self.ports
+        if self.port is not None:
+            ports = (Port(container=self.port, host=self.slot_port(slot)),)
+        return Container(
+            **given,
+            name=self.name_in(slot),
+            image=self.image,
+            subject=self.name,
+            release=release,
+            ports=ports,
+            health=self.ready,
+        )

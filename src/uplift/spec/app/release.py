@@ -1,0 +1,219 @@
+"""What a host keeps of each release of an application, and which one a word means."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from uplift.spec.app.models import App, File
+from uplift.spec.container.image import Reference, brief
+from uplift.spec.errors import SettingsError
+
+RELEASES = "/var/lib/uplift/releases"
+"""Records, in a folder for each application, and in it one for each release; root's alone."""
+
+FORMAT = 1
+BUILDERS = ("uv", "poetry", "pip", "dockerfile")
+
+
+@dataclass(frozen=True)
+class Release:
+    """One release as a host has recorded it.
+
+    Args:
+        id: time and digest; sorts by age.
+        app: settings as they were, the image by digest, files by content.
+        reference: image as the settings named it.
+        digest: of the image at its registry; empty for one that came from none.
+        local: id of the image on this host.
+        secrets: file in the record for each secret's name.
+        by: who deployed it.
+        outcome: what became of it: ``started``, ``good``, ``failed``.
+        builder: what built the image, from its label; else empty.
+        foreign: another tool made it, and it was taken over.
+    """
+
+    id: str
+    app: Mapping[str, Any]
+    reference: str
+    digest: str
+    local: str = ""
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    by: str = ""
+    outcome: str = "started"
+    builder: str = ""
+    foreign: bool = False
+
+    @property
+    def good(self) -> bool:
+        """Tell whether it served."""
+        return self.outcome == "good"
+
+    @property
+    def words(self) -> str:
+        """Return what a person tells it by."""
+        return f"{self.id} ({Reference.parse(self.reference).short}, {brief(self.digest)})"
+
+    def settings(self) -> App:
+        """Return its settings.
+
+        Raises:
+            SettingsError: a newer or older uplift wrote them in another form.
+        """
+        return App.parse(dict(self.app), path=f"release {self.id}")
+
+    def made_by(self, builder: str, pattern: str) -> bool:
+        """Tell whether a tool built its image: by label, else by tag.
+
+        Args:
+            builder: as ``poetry``.
+            pattern: of tags, as ``*-poetry``.
+        """
+        tag = Reference.parse(self.reference).tag
+        return self.builder == builder or (not self.builder and fnmatch.fnmatch(tag, pattern))
+
+
+def record(
+    app: App, reference: str, digest: str, *, id: str, by: str, secrets: Mapping[str, str]
+) -> str:
+    """Return the record of a release as JSON.
+
+    Args:
+        app: as it is deployed.
+        reference: image as settings named it once.
+        digest: of its image, or empty.
+        id: of the release.
+        by: who deploys it.
+        secrets: file in the record for each secret's name.
+    """
+    pinned = app
+    if digest:
+        name = Reference.parse(app.image).name
+        pinned = app.model_copy(update={"image": f"{name}@{digest}"})
+    value = {
+        "format": FORMAT,
+        "id": id,
+        "app": pinned.model_dump(mode="json", exclude_defaults=True),
+        "reference": reference,
+        "digest": digest,
+        "environment": sorted(app.environment),
+        "secrets": dict(secrets),
+        "by": by,
+    }
+    return json.dumps(value, indent=1, sort_keys=True) + "\n"
+
+
+def parse(text: str, outcome: str) -> Release:
+    """Read a record.
+
+    Args:
+        text: JSON of the record.
+        outcome: lines of what became of it, a word and its value each.
+
+    Raises:
+        ValueError: it is none, or of another format.
+    """
+    value = json.loads(text)
+    if not isinstance(value, dict) or value.get("format") != FORMAT:
+        msg = "a release record of another format"
+        raise ValueError(msg)
+    lines = [line.partition(" ") for line in outcome.splitlines()]
+    found = {word: rest for word, _, rest in lines}
+    return Release(
+        id=value["id"],
+        app=value["app"],
+        reference=value["reference"],
+        digest=value["digest"],
+        secrets=value["secrets"],
+        by=value["by"],
+        outcome=found.get("outcome", "started"),
+        builder=found.get("builder", ""),
+        local=found.get("local", ""),
+        foreign=bool(value.get("foreign")),
+    )
+
+
+class NotFoundError(Exception):
+    """Say which release is not there, and which are."""
+
+
+def choose(
+    to: str, releases: Sequence[Release], current: str, patterns: Mapping[str, str]
+) -> Release:
+    """Return the release that a word means.
+
+    Args:
+        to: ``previous``, a builder, a release's id, a tag, or a digest.
+        releases: of the application on this host.
+        current: id of the one that serves; empty when it is not recorded.
+        patterns: of tags, by builder, for images without a label.
+
+    Raises:
+        NotFoundError: none, or more than one, is meant.
+    """
+    good = sorted((one for one in releases if one.good), key=lambda one: one.id, reverse=True)
+    others = [one for one in good if one.id != current]
+    if to == "previous":
+        found = [one for one in others if not current or one.id < current]
+    elif to in BUILDERS:
+        found = [one for one in good if one.made_by(to, patterns.get(to, f"*-{to}"))]
+    else:
+        found = [one for one in good if _named(one, to)]
+    if not found:
+        there = "; ".join(one.words for one in good) or "none"
+        msg = f"no good release is meant by {to!r}; there are: {there}"
+        raise NotFoundError(msg)
+    return found[0]
+
+
+def _named(release: Release, to: str) -> bool:
+    tag = Reference.parse(release.reference).tag
+    short = to.startswith("sha256:") and len(to) >= len("sha256:") + 12
+    return (
+        release.id == to
+        or tag == to
+        or release.reference == to
+        or (short and release.digest.startswith(to))
+    )
+
+
+def with_files(app: App, contents: Mapping[str, str]) -> App:
+    """Return an application whose files carry their text.
+
+    Args:
+        app: whose files may be named by their source.
+        contents: text by source.
+    """
+    files = {
+        name: File(content=contents[file.source] if file.source else file.content)
+        for name, file in app.files.items()
+    }
+    return app.model_copy(update={"files": files})
+
+
+def sources(apps: Iterable[App]) -> list[str]:
+    """Return the files on the controller that applications need.
+
+    Args:
+        apps: whose.
+    """
+    return sorted({file.source for app in apps for file in app.files.values() if file.source})
+
+
+def restored(release: Release) -> App:
+    """Return the settings of a release to deploy again.
+
+    Args:
+        release: that was chosen.
+
+    Raises:
+        NotFoundError: they cannot be understood any more.
+    """
+    try:
+        return release.settings()
+    except SettingsError as error:
+        msg = f"release {release.id} cannot be read by this version: {error}"
+        raise NotFoundError(msg) from None

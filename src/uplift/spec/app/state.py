@@ -1,0 +1,73 @@
+"""What a host says about its applications beside their containers."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from uplift.spec.app.release import Release
+from uplift.spec.app.release import parse as parse_release
+from uplift.spec.container.state import by_word
+from uplift.spec.haproxy.slots import active_slots, running_slots
+
+
+@dataclass(frozen=True)
+class AppState:
+    """Traffic, releases and files of the applications of a host.
+
+    Args:
+        busy: unit of a job that still changes applications.
+        active: slot that HAProxy's configuration names, by application.
+        running: what the running HAProxy does with each slot: ready, drain or maint.
+        releases: by application.
+        files: sha256 of each file by name, by folder.
+        broken: records that cannot be read, by application.
+    """
+
+    busy: str = ""
+    active: Mapping[str, str] = field(default_factory=dict)
+    running: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    releases: Mapping[str, tuple[Release, ...]] = field(default_factory=dict)
+    files: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    broken: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def parse(lines: Iterable[str]) -> AppState:
+    """Read the lines of the fact's script.
+
+    Args:
+        lines: what the script printed.
+
+    Raises:
+        ValueError: the lines are not the script's.
+    """
+    found = by_word(lines, "applications")
+    releases: dict[str, list[Release]] = {}
+    broken: dict[str, list[str]] = {}
+    for app, id, *texts in found.get("release", ()):
+        record, outcome = (_text(text) for text in texts)
+        try:
+            releases.setdefault(app, []).append(parse_release(record, outcome))
+        except (ValueError, KeyError):
+            broken.setdefault(app, []).append(id)
+    files: dict[str, dict[str, str]] = {}
+    for folder, digest, name in found.get("file", ()):
+        files.setdefault(folder, {})[_text(name)] = digest
+    return AppState(
+        busy=" ".join(found.get("busy", [[]])[0]),
+        active=active_slots(_one(found, "config")),
+        running=running_slots(_one(found, "states")),
+        releases={app: tuple(sorted(one, key=lambda it: it.id)) for app, one in releases.items()},
+        files=files,
+        broken={app: tuple(ids) for app, ids in broken.items()},
+    )
+
+
+def _one(found: Mapping[str, list[list[str]]], word: str) -> str:
+    values = found.get(word, [[]])[0]
+    return _text(values[0]) if values else ""
+
+
+def _text(word: str) -> str:
+    return "" if word == "-" else base64.b64decode(word, validate=True).decode()

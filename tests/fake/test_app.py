@@ -1,0 +1,73 @@
+"""Scripts of applications and HAProxy: shells understand them, secrets stay out of sight."""
+
+from __future__ import annotations
+
+import secrets
+import subprocess
+from typing import Any
+
+import pytest
+
+from uplift.operations import app_script, haproxy
+from uplift.secrets import Secret, SecretRef
+from uplift.spec.app import App
+from uplift.spec.app.plan import Todo
+from uplift.spec.container.image import Resolved
+from uplift.spec.container.plan import Plan
+from uplift.spec.container.state import State
+from uplift.spec.haproxy.state import HaproxyState
+from uplift.spec.haproxy.state import Todo as HaproxyTodo
+
+WORD = secrets.token_hex(12)
+REF = SecretRef(secret="console/drain")
+
+
+def app(**fields: Any) -> App:
+    """An application with a token."""
+    block = {"name": "console", "image": "console:2", "drain": {"path": "/drain", "token": REF}}
+    return App.parse({**block, **fields}, path="apps")
+
+
+def text(it: App, todo: Todo) -> str:
+    """The script of a plan."""
+    state = State(docker=True, resolved={it.image: Resolved(it.image, "local", local="sha256:1")})
+    values = {REF: Secret(WORD)}
+    return app_script.render(it, todo, state, values, release="1", record="{}")
+
+
+@pytest.mark.parametrize("shell", [["dash", "-n"], ["bash", "-n"]])
+@pytest.mark.parametrize(
+    ("it", "action"),
+    [
+        (app(port=8000, slot_ports=[18001, 18002]), "switch"),
+        (app(port=8000, slot_ports=[18001, 18002]), "mend"),
+        (app(port=8000, slot_ports=[18001, 18002]), "tidy"),
+        (app(proxy="none"), "replace"),
+        (app(proxy="none"), "mend"),
+    ],
+)
+def test_shells_understand_what_is_done(it: App, action: Any, shell: list[str]) -> None:
+    todo = Todo(action, "blue", "green", Plan("replace", ("image",)), ("image",), files=True)
+    done = subprocess.run(shell, input=text(it, todo), text=True, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_token_stands_nowhere_in_the_script_as_it_is() -> None:
+    it = app(port=8000, slot_ports=[18001, 18002])
+    found = text(it, Todo("switch", "blue", "green", Plan("create")))
+    assert WORD not in found
+    assert "write_record" in found
+
+
+def test_without_a_proxy_haproxy_is_not_spoken_to() -> None:
+    found = text(app(proxy="none"), Todo("replace", "blue", "", Plan("create")))
+    assert "haproxy" not in found
+
+
+def test_haproxys_script_gives_the_old_files_back_when_the_new_ones_are_refused() -> None:
+    todo = HaproxyTodo(("configuration",), ("haproxy", "socat"), foreign=True)
+    found = haproxy._script(todo, HaproxyState(), "config", "page", {"a.pem": WORD})
+    done = subprocess.run(["dash", "-n"], input=found, text=True, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert WORD not in found
+    assert "the one before stays" in found

@@ -1,0 +1,116 @@
+"""Steady requests to one address while something happens to what answers there."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import os
+import socket
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Self
+
+RATE = 50  # requests a second
+WORKERS = 10
+
+
+@dataclass
+class Prober:
+    """Requests from several threads, half of them on connections that stay open.
+
+    Args:
+        address: of the host.
+        port: that it is reached at.
+        answers: bodies of good answers, counted.
+        failures: what else came.
+    """
+
+    address: str
+    port: int
+    answers: Counter[str] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+    _over: threading.Event = field(default_factory=threading.Event)
+    _threads: list[threading.Thread] = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        self._threads = [
+            threading.Thread(target=self._work, args=(number % 2 == 0,), daemon=True)
+            for number in range(WORKERS)
+        ]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join(30)
+
+    def _work(self, keep: bool) -> None:
+        connection: http.client.HTTPConnection | None = None
+        while not self._over.wait(WORKERS / RATE):
+            try:
+                if connection is None or not keep:
+                    connection = http.client.HTTPConnection(self.address, self.port, timeout=10)
+                connection.request("GET", "/")
+                response = connection.getresponse()
+                body = response.read().decode()
+                if response.status == 200:
+                    self.answers[body] += 1
+                else:
+                    self.failures.append(f"status {response.status}")
+            except (OSError, http.client.HTTPException) as error:
+                self.failures.append(repr(error))
+                connection = None
+
+
+class WebSocket:
+    """One open WebSocket: what is said on it comes back with the version that answers."""
+
+    def __init__(self, address: str, port: int) -> None:
+        self._socket = socket.create_connection((address, port), timeout=10)
+        key = base64.b64encode(os.urandom(16)).decode()
+        self._socket.sendall(
+            f"GET /ws HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\n"
+            f"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n"
+            "\r\n".encode()
+        )
+        self._file = self._socket.makefile("rb")
+        assert b" 101 " in self._file.readline()
+        while self._file.readline() != b"\r\n":
+            pass
+
+    def say(self, text: str) -> str:
+        """Send a text and return what comes back."""
+        data = text.encode()
+        self._socket.sendall(bytes([0x81, 0x80 | len(data)]) + bytes(4) + data)
+        _, length = self._file.read(2)
+        return self._file.read(length).decode()
+
+    def close(self) -> None:
+        """End it as a browser does."""
+        self._socket.sendall(bytes([0x88, 0x80]) + bytes(4))
+        self._socket.close()
+
+
+def streamed(address: str, port: int, seconds: int, lines: list[str]) -> threading.Thread:
+    """Read an answer that takes its time, in a thread of its own.
+
+    Args:
+        address: of the host.
+        port: that it is reached at.
+        seconds: that the answer takes.
+        lines: gets its lines when it came to its end.
+    """
+
+    def read() -> None:
+        connection = http.client.HTTPConnection(address, port, timeout=seconds + 30)
+        connection.request("GET", f"/stream?n={seconds}")
+        lines.extend(connection.getresponse().read().decode().splitlines())
+
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    time.sleep(1)
+    return thread

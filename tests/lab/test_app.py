@@ -1,0 +1,286 @@
+"""Applications on a real host behind a real HAProxy: switched under load, broken, rolled back."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets as random
+import shlex
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+from tests.lab.prober import Prober, WebSocket, streamed
+
+HERE = Path(__file__).parent
+DEPLOY = "tests/lab/app_deploy.py"
+REPOSITORY = "registry:5000/uplift-test-app"
+# Tag, how it behaves, what built it.
+IMAGES = [
+    ("1.4.0-poetry", "", "poetry"),
+    ("2.0.0-uv", "", "uv"),
+    ("2.1.0-uv", "never", "uv"),
+    ("2.2.0-uv", "until-8", "uv"),
+    ("2.3.0-uv", "exit-9", "uv"),
+]
+DRAIN = {"seconds": 5, "path": "/health/drain", "token": {"secret": "testapp/drain"}}
+SWITCH_COMMANDS = 6  # remote commands that a switch may cost a host
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@dataclass
+class Site:
+    """One host with the application on it."""
+
+    name: str
+    address: str
+    port: int
+    ssh: Run
+    pyinfra: Run
+    token: str
+
+    def sh(self, script: str, *, check: bool = True) -> str:
+        """Run a script as root."""
+        return str(self.ssh(self.name, f"sudo sh -c {shlex.quote(script)}", check).stdout).strip()
+
+    def run(
+        self, tag: str, *words: str, check: bool = True, **fields: Any
+    ) -> subprocess.CompletedProcess[str]:
+        """Deploy a version, or what the words say."""
+        block = {
+            "name": "testapp",
+            "image": f"{REPOSITORY}:{tag}",
+            "port": 8000,
+            "slot_ports": [18001, 18002],
+            "routes": [{}],
+            "hold": 3,
+            "stop_timeout": 5,
+            "secrets": {"drain-token": {"secret": "testapp/drain"}},
+            "ready": {"http": {"port": 8000, "path": "/readyz"}, "stable": 1, "start_period": 6},
+            "drain": DRAIN,
+            **fields,
+        }
+        values = {"UPLIFT_SECRET_TESTAPP_DRAIN": self.token}
+        data = ["--data", f"the_app={json.dumps(block)}"]
+        data += ["--data", f"the_secrets={json.dumps(values)}"]
+        call = ["inventories/lab.py", DEPLOY, "--limit", self.name, "-y", *data, *words]
+        return self.pyinfra(*call, check=check)
+
+    def changed(self, tag: str, *words: str, **fields: Any) -> list[str]:
+        """Deploy, and return the names of the operations that changed something."""
+        done = self.run(tag, "--json", *words, **fields)
+        operations = json.loads(done.stdout)["results"]["operations"]
+        return [one["name"].rpartition(" | ")[2] for one in operations if one["success"]]
+
+    def version(self) -> str:
+        """Ask through HAProxy."""
+        return self.sh("curl -s http://127.0.0.1/version")
+
+    def containers(self) -> str:
+        """Name the containers of the application, and what state they are in."""
+        return self.sh(
+            "docker ps -a --filter label=io.uplift.subject=testapp "
+            "--format '{{.Names}} {{.State}}' | sort"
+        )
+
+    def seen(self) -> str:
+        """Return what changes when a container is touched."""
+        return self.sh("docker inspect -f '{{.Id}} {{.State.StartedAt}}' $(docker ps -aq)")
+
+    def sessions(self) -> int:
+        """Count the commands that sshd has started."""
+        log = self.ssh(self.name, "sudo journalctl -u ssh -o cat --no-pager").stdout
+        return len(re.findall(r"^Starting session: command", log, flags=re.MULTILINE))
+
+
+@pytest.fixture(scope="module")
+def built(pyinfra: Run, uplift: Run, lab_name: str, hosts: list[dict[str, Any]], ssh: Run) -> None:
+    """The images, built on the host and pushed to the lab's registry."""
+    pyinfra("inventories/lab.py", "deploys/docker.py", "--limit", "lab-1", "-y")
+    uplift("lab", "image", "python", "--name", lab_name)
+    for file in ("server.py", "Dockerfile"):
+        text = (HERE / "app" / file).read_text()
+        ssh("lab-1", f"mkdir -p test-app && printf %s {shlex.quote(text)} > test-app/{file}")
+    for tag, how, builder in IMAGES:
+        words = {"VERSION": tag.partition("-")[0], "HOW": how, "BUILDER": builder}
+        arguments = " ".join(f"--build-arg {key}={value}" for key, value in words.items())
+        image = f"{REPOSITORY}:{tag}"
+        ssh(
+            "lab-1",
+            f"cd test-app && sudo docker build -q {arguments} -t {image} . && "
+            f"sudo docker push -q {image}",
+        )
+
+
+@pytest.fixture(scope="module")
+def box(built: None, hosts: list[dict[str, Any]], ssh: Run, pyinfra: Run) -> Iterator[Site]:
+    """The host; the application is taken away afterwards."""
+    host = hosts[0]
+    token = random.token_urlsafe(24)
+    site = Site(host["name"], host["address"], int(host["ports"]["80"]), ssh, pyinfra, token)
+    yield site
+    site.sh(
+        "docker rm -f testapp-blue testapp-green; "
+        "rm -rf /var/lib/uplift/releases/testapp /etc/uplift/apps/testapp "
+        "/etc/uplift/secrets/testapp-*; systemctl stop haproxy; rm -f /etc/haproxy/haproxy.cfg",
+        check=False,
+    )
+
+
+@pytest.fixture
+def old(box: Site) -> Site:
+    """The version that Poetry built serves."""
+    box.run("1.4.0-poetry")
+    assert box.version() == "1.4.0"
+    return box
+
+
+def test_what_runs_already_is_left_alone(old: Site) -> None:
+    before = old.seen()
+    assert old.changed("1.4.0-poetry") == []
+    assert old.seen() == before
+
+
+def test_a_switch_under_load_fails_no_request_and_cuts_no_connection(old: Site) -> None:
+    socket, lines = WebSocket(old.address, old.port), []
+    stream = streamed(old.address, old.port, 20, lines)
+    before = old.sessions()
+    with Prober(old.address, old.port) as prober:
+        time.sleep(5)
+        assert socket.say("a") == "1.4.0:a"
+        old.run("2.0.0-uv", drain={**DRAIN, "seconds": 25})
+    # One session is the count's own; HAProxy's own operation has one more.
+    assert old.sessions() - before - 2 <= SWITCH_COMMANDS
+    stream.join(30)
+    assert prober.failures == []
+    assert set(prober.answers) == {"1.4.0", "2.0.0"}
+    assert sum(prober.answers.values()) >= 1000
+    assert lines[-1] == "1.4.0 39"
+    assert old.containers() == "testapp-blue exited\ntestapp-green running" or (
+        old.containers() == "testapp-blue running\ntestapp-green exited"
+    )
+    assert "drain told" in old.sh("docker logs testapp-blue 2>&1; docker logs testapp-green 2>&1")
+
+
+def test_the_prober_reports_failures_when_haproxy_is_stopped(old: Site) -> None:
+    with Prober(old.address, old.port) as prober:
+        time.sleep(2)
+        old.sh("systemctl stop haproxy")
+        time.sleep(2)
+        old.sh("systemctl start haproxy")
+    assert prober.failures
+
+
+@pytest.mark.parametrize(
+    ("tag", "hold", "reason"),
+    [
+        ("2.1.0-uv", 3, "FAILED at healthy: its check (http) fails answers 500"),
+        ("2.2.0-uv", 15, "s after the switch: its check (http) fails answers 500"),
+    ],
+)
+def test_a_release_that_is_not_or_does_not_stay_ready_leaves_the_old_one_serving(
+    old: Site, tag: str, hold: int, reason: str
+) -> None:
+    with Prober(old.address, old.port) as prober:
+        done = old.run(tag, check=False, hold=hold)
+    assert done.returncode == 1
+    said = (done.stdout + done.stderr).split("Starting operation: Application")[1]
+    assert reason in "\n".join(said.splitlines()[:5])
+    assert f"version {tag.partition('-')[0]}" in said
+    assert old.version() == "1.4.0"
+    assert prober.failures == []
+
+
+def test_a_release_that_ends_soon_after_the_switch_is_put_back(old: Site) -> None:
+    done = old.run("2.3.0-uv", check=False, hold=20)
+    assert done.returncode == 1
+    assert "it ended with exit code" in done.stdout + done.stderr
+    assert old.version() == "1.4.0"
+
+
+def test_rolled_back_to_poetry_and_forward_again_it_ends_where_it_began(
+    box: Site, lab_name: str
+) -> None:
+    box.run("1.4.0-poetry")
+    box.run("2.0.0-uv", environment={"GREETING": "new"})
+    inspect = "docker inspect -f '{{.Image}} {{.Config.Env}}' $(docker ps -q --filter name=testapp)"
+    new = box.sh(inspect)
+    # From the host alone: no registry is needed for a way back.
+    registry = docker.from_env().containers.get(f"uplift-{lab_name}-registry")
+    registry.stop(timeout=10)
+    try:
+        assert box.changed("2.0.0-uv", "--data", "to=poetry") == ["Roll back"]
+        assert box.version() == "1.4.0"
+        assert "GREETING" not in box.sh(inspect)
+        assert box.changed("2.0.0-uv", "--data", "to=uv") == ["Roll back"]
+    finally:
+        registry.start()
+    assert box.version() == "2.0.0"
+    assert box.sh(inspect) == new
+    assert len(box.containers().splitlines()) == 2
+
+
+@pytest.mark.parametrize("to", ["1.9.9", "pip", "sha256:0123456789abcdef"])
+def test_a_release_that_is_not_there_is_an_error_and_nothing_is_touched(old: Site, to: str) -> None:
+    before = old.seen()
+    done = old.run("1.4.0-poetry", "--data", f"to={to}", check=False)
+    assert done.returncode == 1
+    assert f"no good release is meant by {to!r}" in done.stdout + done.stderr
+    assert "No host was touched" in done.stdout + done.stderr
+    assert old.seen() == before
+
+
+def test_a_reload_or_restart_of_haproxy_keeps_the_slot_that_serves(old: Site) -> None:
+    old.run("2.0.0-uv")
+    for word in ("reload", "restart"):
+        old.sh(f"systemctl {word} haproxy; sleep 1")
+        assert {old.version() for _ in range(10)} == {"2.0.0"}
+    old.run("1.4.0-poetry")
+    old.sh("systemctl restart haproxy; sleep 1")
+    assert {old.version() for _ in range(10)} == {"1.4.0"}
+
+
+def test_traffic_that_was_moved_by_hand_comes_back_without_a_restart(old: Site) -> None:
+    before = old.seen()
+    slot = "blue" if "testapp-blue running" in old.containers() else "green"
+    old.sh(
+        f"echo 'set server testapp/{slot} state maint' | "
+        "socat - UNIX-CONNECT:/run/haproxy/admin.sock"
+    )
+    assert old.changed("1.4.0-poetry") == ["Application"]
+    assert old.version() == "1.4.0"
+    assert old.seen() == before
+
+
+def test_own_files_belong_to_the_release_and_come_back_when_they_are_edited(box: Site) -> None:
+    box.run("1.4.0-poetry", files={"settings.txt": {"content": "one"}})
+    assert box.sh("curl -s http://127.0.0.1/file") == "one"
+    box.run("1.4.0-poetry", files={"settings.txt": {"content": "two"}})
+    assert box.sh("curl -s http://127.0.0.1/file") == "two"
+    box.sh("echo by hand > $(ls -d /etc/uplift/apps/testapp/*/settings.txt | tail -1)")
+    box.sh("echo by hand | tee /etc/uplift/apps/testapp/*/settings.txt")
+    assert box.changed("1.4.0-poetry", files={"settings.txt": {"content": "two"}}) == [
+        "Application"
+    ]
+    assert box.sh("curl -s http://127.0.0.1/file") == "two"
+    box.run("1.4.0-poetry", "--data", "to=previous", files={"settings.txt": {"content": "two"}})
+    assert box.sh("curl -s http://127.0.0.1/file") == "one"
+
+
+def test_the_drain_token_is_in_no_place_where_others_look(old: Site) -> None:
+    done = old.run("2.0.0-uv", "-vvv")
+    assert old.token not in done.stdout + done.stderr
+    assert old.token not in old.sh("docker inspect $(docker ps -aq); journalctl --no-pager")
+    world = old.sh(
+        f"grep -rlF {shlex.quote(old.token)} /etc /var/lib/uplift 2>/dev/null | "
+        "xargs -r stat -c '%a %n'"
+    )
+    # The positive control: it is found where it belongs, and there is closed to others.
+    assert "/etc/uplift/secrets/" in world
+    assert all(line[1:3] == "00" for line in world.splitlines()), world

@@ -1,0 +1,296 @@
+"""Applications: settings, what is done about them, and which release a word means."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from uplift.spec.app import App
+from uplift.spec.app.plan import plan
+from uplift.spec.app.release import (
+    NotFoundError,
+    Release,
+    choose,
+    parse,
+    record,
+    restored,
+    with_files,
+)
+from uplift.spec.app.state import AppState
+from uplift.spec.app.state import parse as parse_state
+from uplift.spec.app.together import trouble
+from uplift.spec.container.image import Image, Resolved
+from uplift.spec.container.plan import Refused
+from uplift.spec.container.state import State
+from uplift.spec.errors import SettingsError
+from uplift.spec.haproxy import Haproxy
+
+DIGEST = f"sha256:{'a' * 64}"
+OTHER = f"sha256:{'b' * 64}"
+ID = f"sha256:{'1' * 64}"
+
+
+def app(**fields: Any) -> App:
+    """An application behind HAProxy."""
+    block = {
+        "name": "console",
+        "image": "r.example/console:2.0.0-uv",
+        "port": 8000,
+        "slot_ports": [18001, 18002],
+        "routes": [{}],
+    }
+    return App.parse({**block, **fields}, path="apps")
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"port": None}, "port: that the application listens on"),
+        ({"slot_ports": [18001, 18001]}, "two different ports"),
+        ({"ports": [{"container": 1}]}, "ports: only with proxy = 'none'"),
+        ({"proxy": "none"}, "port: only with proxy = 'haproxy'"),
+        ({"networks": [{"name": "host"}]}, "two slots cannot share the host's own"),
+        ({"environment": {"A": {"secret": "a/b"}}}, "A is a secret, and variables are shown"),
+        ({"files": {"a": {}}}, "either content"),
+        ({"imgae": "x"}, "did you mean 'image'"),
+        (
+            {"mounts": [{"volume": "vv", "target": "/etc/app"}], "files": {"a": {"content": ""}}},
+            "two mounts at '/etc/app'",
+        ),
+    ],
+)
+def test_wrong_settings_are_refused(fields: dict[str, Any], reason: str) -> None:
+    with pytest.raises(SettingsError, match=reason):
+        app(**fields)
+
+
+def test_it_is_ready_when_its_readyz_says_so_unless_settings_say_otherwise() -> None:
+    http = app().ready.http
+    assert http is not None
+    assert (http.port, http.path) == (8000, "/readyz")
+    assert app(ready={"tcp": 8000}).ready.http is None
+
+
+def test_each_slot_has_a_container_and_a_port_of_the_hosts_loopback() -> None:
+    blue, green = (app().container(slot) for slot in ("blue", "green"))
+    assert (blue.name, green.name) == ("console-blue", "console-green")
+    assert [(one.address, one.host) for one in (*blue.ports, *green.ports)] == [
+        ("127.0.0.1", 18001),
+        ("127.0.0.1", 18002),
+    ]
+
+
+def test_other_contents_of_its_files_are_another_folder() -> None:
+    one, two = (app(files={"a": {"content": text}}) for text in ("1", "2"))
+    assert one.folder != two.folder
+    assert one.container("blue").mounts[0].source == one.folder
+
+
+@pytest.mark.parametrize(
+    ("blocks", "reason"),
+    [
+        ([{}, {}], "'console' stands here twice"),
+        ([{}, {"name": "bb", "routes": []}], "port 18001 is used twice"),
+        ([{}, {"name": "bb", "slot_ports": [1, 2]}], "route any host/"),
+        ([{"slot_ports": [80, 81]}], "port 80 is used twice"),
+    ],
+)
+def test_applications_that_get_in_each_others_way_are_refused(
+    blocks: list[dict[str, Any]], reason: str
+) -> None:
+    assert reason in trouble([app(**block) for block in blocks], Haproxy())
+
+
+def test_an_application_behind_haproxy_needs_one() -> None:
+    assert "add a block haproxy" in trouble([app()], None)
+    assert trouble([app()], Haproxy()) == ""
+
+
+def container(slot: str, digest: str = DIGEST, **state: Any) -> dict[str, Any]:
+    """A slot's container as `docker inspect` shows it."""
+    wanted = app().container(slot)
+    port = wanted.ports[0]
+    return {
+        "Id": slot,
+        "Name": f"/{wanted.name}",
+        "Image": digest,
+        "Config": {
+            "Image": wanted.image,
+            "Labels": {},
+            "Env": [],
+            "Cmd": None,
+            "Entrypoint": None,
+            "StopTimeout": 30,
+        },
+        "State": {"Status": "running", "Running": True, **state},
+        "HostConfig": {
+            "RestartPolicy": {"Name": "unless-stopped", "MaximumRetryCount": 0},
+            "PortBindings": {
+                "8000/tcp": [{"HostIp": port.address, "HostPort": str(port.host)}],
+            },
+        },
+        "Mounts": [],
+        "NetworkSettings": {"Networks": {"bridge": {}}},
+    }
+
+
+def host(*containers: dict[str, Any]) -> State:
+    """A host with these containers, and the image in its registry."""
+    images = {one: Image(one, frozenset({one}), {}) for one in (DIGEST, OTHER)}
+    return State(
+        docker=True,
+        containers={one["Name"][1:]: one for one in containers},
+        images=images,
+        resolved={app().image: Resolved(app().image, "registry", DIGEST)},
+    )
+
+
+def traffic(active: str, **running: str) -> AppState:
+    """HAProxy that names a slot, and does something with each."""
+    given = {"console": running} if running else {}
+    return AppState(active={"console": active} if active else {}, running=given)
+
+
+KEY = b"k" * 32
+
+
+def test_what_serves_and_is_as_wanted_stays() -> None:
+    todo = plan(app(), host(container("green")), traffic("green", green="ready"), {}, KEY)
+    assert todo.action == "nothing"
+
+
+def test_another_image_is_started_in_the_free_slot() -> None:
+    found = host(container("green", OTHER))
+    todo = plan(app(), found, traffic("green", green="ready"), {}, KEY)
+    assert (todo.action, todo.slot, todo.before) == ("switch", "blue", "green")
+    assert todo.container.action == "create"
+
+
+def test_the_first_release_has_nobody_before_it() -> None:
+    todo = plan(app(), host(), traffic(""), {}, KEY)
+    assert (todo.action, todo.slot, todo.before) == ("switch", "blue", "")
+
+
+def test_a_switch_that_was_cut_off_before_the_traffic_moved_goes_on() -> None:
+    found = host(container("green", OTHER), container("blue"))
+    todo = plan(app(), found, traffic("green", green="ready", blue="maint"), {}, KEY)
+    assert (todo.action, todo.slot) == ("switch", "blue")
+    assert todo.container.action == "nothing"
+
+
+def test_a_switch_that_was_cut_off_after_the_traffic_moved_is_brought_to_its_end() -> None:
+    found = host(container("green", OTHER), container("blue"))
+    todo = plan(app(), found, traffic("blue", blue="ready", green="drain"), {}, KEY)
+    assert (todo.action, todo.slot, todo.before) == ("tidy", "blue", "green")
+
+
+def test_the_way_back_is_no_leftover() -> None:
+    stopped = container("green", OTHER, Status="exited", Running=False)
+    found = host(stopped, container("blue"))
+    assert plan(app(), found, traffic("blue", blue="ready"), {}, KEY).action == "nothing"
+
+
+@pytest.mark.parametrize(
+    "running", [{"blue": "maint", "green": "ready"}, {"blue": "ready", "green": "ready"}]
+)
+def test_traffic_that_differs_from_the_file_is_mended_without_a_container(
+    running: dict[str, str],
+) -> None:
+    todo = plan(app(), host(container("blue")), traffic("blue", **running), {}, KEY)
+    assert (todo.action, todo.container.action) == ("mend", "nothing")
+
+
+def test_a_slot_that_was_stopped_by_hand_is_started_where_it_is() -> None:
+    found = host(container("blue", Status="exited", Running=False))
+    todo = plan(app(), found, traffic("blue", blue="ready"), {}, KEY)
+    assert (todo.action, todo.slot, todo.container.start) == ("mend", "blue", True)
+
+
+def test_while_another_change_runs_nothing_is_done() -> None:
+    with pytest.raises(Refused, match="a change is still running as app-1"):
+        plan(app(), host(), AppState(busy="app-1"), {}, KEY)
+
+
+def release(number: int, **fields: Any) -> Release:
+    """A recorded release, good unless something else is said."""
+    given = {
+        "id": f"2026010{number}T000000Z-{number}",
+        "app": {},
+        "reference": f"console:{number}.0.0-uv",
+        "digest": f"sha256:{str(number) * 64}",
+        "outcome": "good",
+    }
+    return Release(**{**given, **fields})
+
+
+RELEASES = [
+    release(1, reference="console:1.0.0-poetry"),
+    release(2, builder="poetry", reference="console:two"),
+    release(3, outcome="failed", builder="poetry"),
+    release(4),
+]
+
+
+@pytest.mark.parametrize(
+    ("to", "number"),
+    [
+        ("previous", 2),
+        ("poetry", 2),
+        ("uv", 4),
+        ("1.0.0-poetry", 1),
+        (f"sha256:{'1' * 64}", 1),
+        ("sha256:111111111111", 1),
+        ("20260101T000000Z-1", 1),
+    ],
+)
+def test_a_word_means_the_newest_good_release_that_fits(to: str, number: int) -> None:
+    assert choose(to, RELEASES, RELEASES[-1].id, {}).id == release(number).id
+
+
+@pytest.mark.parametrize("to", ["3.0.0-uv", "pip", "sha256:1", "nonsense"])
+def test_a_release_that_is_not_there_or_was_not_good_is_an_error(to: str) -> None:
+    with pytest.raises(NotFoundError, match="there are: 2026"):
+        choose(to, RELEASES, RELEASES[-1].id, {})
+
+
+def test_tags_of_poetry_may_be_called_otherwise() -> None:
+    found = choose("poetry", [release(1, reference="c:old-1")], "", {"poetry": "old-*"})
+    assert found.id == release(1).id
+
+
+@given(st.dictionaries(st.sampled_from("abc"), st.text(max_size=30)))
+def test_a_release_comes_back_with_the_settings_that_it_had(files: dict[str, str]) -> None:
+    given = app(
+        environment={"A": "b"},
+        files={name: {"content": text} for name, text in files.items()},
+        secrets={"token": {"secret": "console/token"}},
+    )
+    text = record(given, given.image, DIGEST, id="1", by="me", secrets={"console/token": "0"})
+    read = parse(text, "outcome good\nbuilder uv\nlocal sha256:1")
+    assert (read.good, read.builder, read.local) == (True, "uv", "sha256:1")
+    assert restored(read) == given.model_copy(update={"image": f"r.example/console@{DIGEST}"})
+
+
+def test_a_record_holds_names_of_secrets_and_keys_of_variables_alone() -> None:
+    given = app(secrets={"token": {"secret": "console/token"}}, environment={"A": "b"})
+    value = json.loads(
+        record(given, given.image, DIGEST, id="1", by="me", secrets={"console/token": "0"})
+    )
+    assert value["secrets"] == {"console/token": "0"}
+    assert value["environment"] == ["A"]
+
+
+def test_files_of_the_controller_become_text_of_the_release() -> None:
+    given = with_files(app(files={"a": {"source": "x"}}), {"x": "text"})
+    assert given.files["a"].content == "text"
+
+
+def test_a_record_that_cannot_be_read_is_told_apart() -> None:
+    coded = base64.b64encode(b"{}").decode()
+    found = parse_state([f"release console 1 {coded} -", "busy", "end"])
+    assert found.broken == {"console": ("1",)}

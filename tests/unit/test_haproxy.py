@@ -1,0 +1,152 @@
+"""HAProxy: its configuration, which slot it names, and what is done about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from uplift.spec.app import SLOTS, App
+from uplift.spec.errors import SettingsError
+from uplift.spec.haproxy import Haproxy
+from uplift.spec.haproxy.config import page, render, rules
+from uplift.spec.haproxy.slots import active_slots, running_slots
+from uplift.spec.haproxy.state import HaproxyState, Refused, parse, plan
+
+TEMPLATE = (Path(__file__).parents[2] / "templates/haproxy.cfg.j2").read_text()
+
+
+def app(name: str = "console", **fields: Any) -> App:
+    """An application behind HAProxy."""
+    block = {"name": name, "image": "console:1", "port": 8000, "slot_ports": [18001, 18002]}
+    return App.parse({**block, "routes": [{}], **fields}, path="apps")
+
+
+def haproxy(**fields: Any) -> Haproxy:
+    """HAProxy as settings say."""
+    return Haproxy.parse(fields, path="haproxy")
+
+
+def text(*apps: App, **active: str) -> str:
+    """The configuration."""
+    return render(haproxy(), TEMPLATE, apps, active)
+
+
+@given(st.dictionaries(st.sampled_from(["aa", "bb", "cc"]), st.sampled_from(["", *SLOTS])))
+def test_the_slots_that_a_configuration_names_are_read_back_from_it(named: dict[str, str]) -> None:
+    apps = [app(name, slot_ports=[1000 + i, 2000 + i]) for i, name in enumerate(named)]
+    wanted = {name: slot for name, slot in named.items() if slot}
+    assert active_slots(render(haproxy(), TEMPLATE, apps, wanted)) == wanted
+
+
+def test_the_spare_of_a_slot_never_counts_as_the_one_that_serves() -> None:
+    config = text(app(), console="blue").replace(
+        "server green-spare 127.0.0.1:18002 check backup disabled",
+        "server green-spare 127.0.0.1:18002 check backup",
+    )
+    assert active_slots(config) == {"console": "blue"}
+
+
+def test_the_narrowest_route_comes_first_and_a_path_is_not_its_neighbours() -> None:
+    found = rules(
+        [
+            app("web", routes=[{"host": "example.org"}]),
+            app("api", routes=[{"host": "example.org", "path": "/api"}]),
+            app("any", routes=[{"path": "/tool/"}]),
+        ]
+    )
+    assert [rule.backend for rule in found] == ["api", "api", "web", "any", "any"]
+    assert [rule.condition for rule in found[:2]] == [
+        " { req.hdr(host),field(1,:) -i example.org } { path /api }",
+        " { req.hdr(host),field(1,:) -i example.org } { path_beg /api/ }",
+    ]
+
+
+def test_what_no_rule_names_goes_to_the_application_of_any_host_and_path() -> None:
+    assert "default_backend console\n" in text(app())
+    assert "default_backend uplift-nobody\n" in text(app(routes=[{"host": "a.example"}]))
+
+
+def test_a_template_with_an_unknown_word_names_its_file() -> None:
+    with pytest.raises(SettingsError, match=r"haproxy\.cfg\.j2: 'nothing' is undefined"):
+        render(haproxy(), "{{ nothing }}", [], {})
+
+
+def test_the_maintenance_page_is_a_whole_answer() -> None:
+    head, _, body = page("<p>ü</p>").partition("\r\n\r\n")
+    assert head.startswith("HTTP/1.1 503 ")
+    assert f"Content-Length: {len(body.encode())}" in head
+
+
+STATES = """1
+# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state …
+5 console 1 blue 127.0.0.1 0 5 1 1 60 17 2 0 14 0
+5 console 2 green 127.0.0.1 2 4 1 1 23 15 3 2 6 0
+5 console 3 blue-spare 127.0.0.1 2 12 1 1 23 15 3 2 6 0
+"""
+
+
+def test_a_server_that_was_configured_disabled_and_made_ready_is_ready() -> None:
+    slots = running_slots(STATES)["console"]
+    assert slots == {"blue": "maint", "green": "ready", "blue-spare": "drain"}
+
+
+LINES = [
+    "busy",
+    "apt /usr/bin/apt-get",
+    "package haproxy installed",
+    "package socat",
+    "original 0123",
+    "sum 0123",
+    "unit inactive enabled",
+    "end",
+]
+
+
+def test_what_a_host_says_is_understood() -> None:
+    state = parse(LINES)
+    assert state.missing == ("socat",)
+    assert state.original
+    assert (state.active, state.enabled) == (False, True)
+
+
+def test_a_script_that_was_cut_off_is_an_error() -> None:
+    with pytest.raises(ValueError, match="did not reach its end"):
+        parse(LINES[:-1])
+
+
+def test_somebody_elses_configuration_is_refused_until_it_may_be_replaced() -> None:
+    state = HaproxyState(config="frontend mine\n", active=True, enabled=True)
+    with pytest.raises(Refused, match=r"somebody else's: set haproxy\.replace to True"):
+        plan(haproxy(), state, "new", page(None), {}, "salt")
+    todo = plan(haproxy(replace=True), state, "new", page(None), {}, "salt")
+    assert todo.foreign
+
+
+def test_the_distributions_own_configuration_is_replaced() -> None:
+    state = HaproxyState(config="global\n", original=True, active=True, enabled=True)
+    todo = plan(haproxy(), state, "new", page(None), {}, "salt")
+    assert todo.why == ("configuration", "maintenance page")
+    assert not todo.foreign
+
+
+def test_nothing_is_done_when_all_is_as_wanted() -> None:
+    config = text(app(), console="green")
+    state = HaproxyState(config=config, page=page(None), active=True, enabled=True)
+    assert plan(haproxy(), state, config, page(None), {}, "salt").why == ()
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"binds": [{"port": 443, "tls": True}]}, "one with tls needs certificates"),
+        ({"binds": [{"port": 80}, {"port": 80}]}, "each address and port once"),
+        ({"bind": []}, "did you mean 'binds'"),
+    ],
+)
+def test_wrong_settings_are_refused(fields: dict[str, Any], reason: str) -> None:
+    with pytest.raises(SettingsError, match=reason):
+        haproxy(**fields)
