@@ -81,7 +81,7 @@ class Bench:
 
     def pyinfra(self, **what: Any) -> str:
         """Apply some work and return what was said."""
-        words = ("inventories/lab.py", "bench/containers_deploy.py", "-y")
+        words = ("inventories/lab.py", "bench/containers_deploy.py", "-y", "-vvv")
         done = subprocess.run(
             [str(compare.BIN / "pyinfra"), *words, "--limit", self.host["name"]],
             cwd=work.ROOT,

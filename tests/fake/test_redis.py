@@ -131,7 +131,7 @@ def test_the_password_is_in_the_job_as_data_and_in_no_argument_of_a_program() ->
     done = subprocess.run(["sh", "-n"], input=text, text=True, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     (line,) = [line for line in text.splitlines() if WORD in line]
-    assert line == f"auth='{auth_command(Secret(WORD)).reveal()}'"
+    assert line == f"login='{auth_command(Secret(WORD)).reveal()}'"
 
 
 def test_a_missing_password_is_named_before_the_host_is_asked(
@@ -142,6 +142,17 @@ def test_a_missing_password_is_named_before_the_host_is_asked(
     _, commands = apply(it, server(it))
     assert all("redis/password" in command for command in commands)
     assert all("exit 64" in command for command in commands)
+
+
+def test_what_stands_in_memory_alone_is_written_before_anything_stops() -> None:
+    it = settings()
+    said = server(it, appendonly="no")
+    _, commands = apply(it, said)
+    jobs = [command for command in commands if "systemd-run" in command]
+    reads = [number for number, command in enumerate(commands) if "io.uplift.managed" in command]
+    # Before the containers are read, and so before one of them is stopped.
+    assert " uplift redis-" in jobs[0]
+    assert commands.index(jobs[0]) < reads[-1]
 
 
 def test_an_empty_password_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

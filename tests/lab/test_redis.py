@@ -164,11 +164,11 @@ def test_applied_twice_it_changes_once_and_is_not_touched_again(host: Box) -> No
 
 DRIFTS = {
     "removed": "docker rm -f redis",
-    "maxmemory set": "set maxmemory 1mb",
-    "secret file edited": "sed -i 's/.$/x\"/' /etc/uplift/secrets/redis/auth.conf",
     "password set": "set requirepass other",
 }
 MORE_DRIFTS = {
+    "maxmemory set": "set maxmemory 1mb",
+    "secret file edited": "sed -i 's/.$/x\"/' /etc/uplift/secrets/redis/auth.conf",
     "stopped": "docker stop redis",
     "paused": "docker pause redis",
     "renamed": "docker rename redis elsewhere",
@@ -270,6 +270,13 @@ def test_the_append_only_file_goes_and_comes_back_without_a_loss(box: Box) -> No
     assert box.ask("GET key", "SET key kept")[1:] == ["newer", "OK"]
     well(box)
     assert box.apply() is False
+
+
+def test_what_was_written_while_the_file_was_off_by_hand_survives_a_replacement(box: Box) -> None:
+    by_hand(box, "set appendonly no")
+    assert box.ask("SET key newer")[-1] == "OK"
+    assert box.apply({**BLOCK, "appendfsync": "always"}) is True
+    assert box.ask("GET key", "CONFIG GET appendonly")[1:] == ["newer", "appendonly", "yes"]
 
 
 @pytest.mark.slow

@@ -158,7 +158,7 @@ def test_a_server_as_it_shall_be_is_read() -> None:
         (["PONG", "(error) ERR AUTH <password> called"], "it lets everybody in"),
         (
             [LOGIN[0], "(error) WRONGPASS invalid", "(error) NOAUTH Authentication required."],
-            "it refuses the password",
+            "it refuses the password: WRONGPASS invalid",
         ),
         (
             [*LOGIN, USER, '2) "user eve on nopass ~* &* +@all"', '3) "user off off nopass"'],

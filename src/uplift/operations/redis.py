@@ -53,10 +53,11 @@ def configured(settings: Redis) -> Generator[StringCommand, None, None]:
     # What a new command line is about: Docker's comparison says no more than that it changed.
     _tell(differences(settings, server))
     it, values = settings.container, {AUTH: auth_file(password)}
+    late = yield from _write_down(settings, password, server)
     state, changed = yield from container.settled([it], values)
     if state is None:
         return
-    done = yield from container.converge([it], state, values, key, changed=changed)
+    done = yield from container.converge([it], state, values, key, changed=changed or late)
     if done is None:
         return
     if done:
@@ -69,6 +70,22 @@ def configured(settings: Redis) -> Generator[StringCommand, None, None]:
         server, done = _read(settings, password), True
     if server is not None:
         yield from _set(settings, password, server, told=not done)
+
+
+def _write_down(
+    settings: Redis, password: Secret, server: State
+) -> Generator[StringCommand, None, bool]:
+    """Switch the append-only file on before anything stops; tell whether it was off.
+
+    What the server was told since is in its memory alone, and a start would load the file, old as
+    it is.
+    """
+    if not settings.appendonly or server.config.get("appendonly") != "no":
+        return False
+    login = password if server.closed else None
+    text = _setting(settings, login, [Difference("appendonly", "no", "yes")])
+    yield job.start(job.identity("redis", text, server.seen), text, limit=SWITCH_LIMIT)
+    return True
 
 
 def _set(
@@ -130,7 +147,7 @@ docker exec "$name" sh -c 'rm -rf /data/appendonlydir /data/appendonly.aof' </de
 
 _ASK = r"""
 ask() {
-  said=$({ printf '%s\n' "$auth"; cat; } |
+  said=$({ printf '%s\n' "$login"; cat; } |
     timeout 900 docker exec -i "$name" redis-cli --no-raw) || return 1
   case $said in
     *"(error)"*) printf '%s\n' "$said" | grep '(error)' | sed 's/^/redis: /' >&2; return 1 ;;
@@ -140,12 +157,13 @@ ask() {
 """
 
 
-def _setting(settings: Redis, password: Secret, differs: Sequence[Difference]) -> str:
+def _setting(settings: Redis, password: Secret | None, differs: Sequence[Difference]) -> str:
     """Return the shell text of a job that sets values in the running server; it holds a secret."""
+    login = auth_command(password).reveal() if password else "PING"
     lines = [
         "set -u",
         f"name={shlex.quote(settings.container.name)}",
-        f"auth={shlex.quote(auth_command(password).reveal())}",
+        f"login={shlex.quote(login)}",
         _ASK,
     ]
     if commands := repairs(differs):

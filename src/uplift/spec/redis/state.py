@@ -21,6 +21,7 @@ class State:
         answers: it answers at all.
         closed: it refuses who comes without a password.
         opens: it lets in who has the password.
+        said: its words to who came with the password.
         config: as ``CONFIG GET`` shows it; only what was asked for.
         open_users: users that need no password.
         leftover: there is an append-only file.
@@ -31,6 +32,7 @@ class State:
     answers: bool = False
     closed: bool = False
     opens: bool = False
+    said: str = ""
     config: Mapping[str, str] = field(default_factory=dict)
     open_users: tuple[str, ...] = ()
     leftover: bool = False
@@ -44,7 +46,7 @@ class State:
         if not self.closed:
             return "it lets everybody in without a password"
         if not self.opens:
-            return "it refuses the password"
+            return f"it refuses the password: {self.said}"
         if self.open_users:
             return f"users without a password: {', '.join(self.open_users)}"
         return ""
@@ -94,6 +96,7 @@ def parse(lines: Iterable[str]) -> State:
         answers=first[0] == "PONG" or first[0].startswith("(error) NOAUTH"),
         closed=first[0].startswith("(error) NOAUTH"),
         opens=login[0] == "OK",
+        said=login[0].removeprefix("(error) ")[:200],
         config=_config(rest),
         open_users=_open_users(rest),
         leftover=given[2] == "appendonly yes",
