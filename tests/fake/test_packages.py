@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from pyinfra.api.exceptions import FactProcessError
 
-from uplift.facts.packages import Found, script_input
+from uplift.facts.packages import Found, questions_input
 from uplift.facts.packages import Packages as Read
 from uplift.facts.script import HiddenInput
 from uplift.index import packages as index
@@ -93,7 +93,7 @@ def read(
 ) -> tuple[Found, Questions]:
     asked = questions(settings, artifacts, PASSWORDS)
     command = Read().command(URL).get_raw_value()
-    output = run(folder, command, script_input(asked), clients)
+    output = run(folder, command, questions_input(asked.sums, asked.config), clients)
     return Read().process(output.splitlines()), asked
 
 
@@ -128,7 +128,9 @@ def test_a_host_without_curl_is_told_apart(
     asked = questions(settings, artifacts[:1], PASSWORDS)
     if Path("/usr/local/bin/curl").exists():
         pytest.skip("this machine has a curl of its own in /usr/local/bin")
-    output = run(tmp_path, Read().command(URL).get_raw_value(), script_input(asked), {})
+    output = run(
+        tmp_path, Read().command(URL).get_raw_value(), questions_input(asked.sums, asked.config), {}
+    )
     found = Read().process(output.splitlines())
     assert answers(found.sent, []).trouble is Trouble.NO_CURL
 

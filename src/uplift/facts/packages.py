@@ -13,7 +13,6 @@ from pyinfra.api.facts import FactBase
 from uplift.facts.http import SEND, Sent, sent
 from uplift.facts.script import HiddenInput
 from uplift.spec.packages import Sum
-from uplift.spec.packages.served import Questions
 
 LIMIT = 600
 """Seconds for all index pages together, and for each raw file."""
@@ -59,14 +58,15 @@ class Found:
     sums: tuple[Sum, ...]
 
 
-def script_input(asked: Questions) -> HiddenInput:
+def questions_input(sums: Sequence[str], config: str) -> HiddenInput:
     """Return what the script reads.
 
     Args:
-        asked: with credentials.
+        sums: configurations for files that are read to their end; they hold credentials.
+        config: for the pages, likewise.
     """
-    sums = [base64.b64encode(one.encode()).decode() for one in asked.sums]
-    return HiddenInput([*sums, "pages", asked.config])
+    coded = [base64.b64encode(one.encode()).decode() for one in sums]
+    return HiddenInput([*coded, "pages", config])
 
 
 class Packages(FactBase[Found | None]):

@@ -14,7 +14,7 @@ from pyinfra.api.facts import FactBase
 
 from uplift.facts.script import HiddenInput
 from uplift.spec.packages import Artifact, Packages, Repository
-from uplift.spec.packages.served import file_config, words
+from uplift.spec.packages.served import file_config, raw_path, words
 from uplift.spec.secret import Secret
 
 LIMIT = 900
@@ -132,9 +132,14 @@ def _line(repository: Repository, artifact: Artifact, password: Secret, number: 
         scope = repository.url.partition(":")[2]
         more, secret = artifact.tag, f"{scope}:_auth={_coded(login)}\n"
     else:
-        more, secret = "-", file_config(repository, password, artifact, method="PUT") + "\n"
+        more, secret = "-", _put(repository, password, artifact)
     where = f"{number}/{artifact.file}"
     return f"{client(repository)} {where} {repository.url} {more} {_coded(secret)}\n"
+
+
+def _put(repository: Repository, password: Secret, artifact: Artifact) -> str:
+    path = raw_path(repository, artifact)
+    return file_config(repository, password, path, method="PUT") + "\n"
 
 
 def _coded(text: str) -> str:

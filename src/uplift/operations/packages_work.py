@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
-from uplift.facts.packages import Found
-from uplift.facts.packages import script_input as questions_input
+from uplift.facts.packages import Found, questions_input
 from uplift.facts.script import HiddenInput
 from uplift.index import packages as index
 from uplift.operations import http
@@ -76,7 +75,7 @@ class Work:
     @property
     def questions(self) -> HiddenInput:
         """Return what the reading script reads."""
-        return questions_input(self.asked)
+        return questions_input(self.asked.sums, self.asked.config)
 
     def examine(self, found: Found) -> Plan:
         """Return what has to be done.

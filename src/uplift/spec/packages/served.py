@@ -96,11 +96,14 @@ def questions(
         configs.append(render(requests, origin(repository.url), auth))
         pages += asked
     raw = tuple(one for one in artifacts if settings.repositories[one.repository].format == "raw")
-    sums = tuple(
-        file_config(settings.repositories[one.repository], passwords[one.repository], one)
-        for one in raw
-    )
+    sums = tuple(_raw_config(settings, one, passwords) for one in raw)
     return Questions(tuple(pages), raw, "next\n".join(configs), sums)
+
+
+def _raw_config(settings: Packages, artifact: Artifact, passwords: Mapping[str, Secret]) -> str:
+    repository = settings.repositories[artifact.repository]
+    path = raw_path(repository, artifact)
+    return file_config(repository, passwords[artifact.repository], path)
 
 
 def origin(url: str) -> str:
@@ -124,18 +127,20 @@ def _pages(name: str, repository: Repository, artifacts: Iterable[Artifact]) -> 
     return found
 
 
-def file_config(
-    repository: Repository, password: Secret, artifact: Artifact, *, method: str = "GET"
-) -> str:
-    """Return curl's configuration for one raw file; it prints status and its own code on stderr.
+def raw_path(repository: Repository, artifact: Artifact) -> str:
+    """Return the path of a raw file on its server."""
+    return urlsplit(repository.url).path + quote(artifact.project)
+
+
+def file_config(repository: Repository, password: Secret, path: str, *, method: str = "GET") -> str:
+    """Return curl's configuration for one file; it prints status and its own code on stderr.
 
     Args:
         repository: that has it.
         password: of the user.
-        artifact: the file.
+        path: of the file on the server, encoded.
         method: ``GET``, or ``PUT`` for which the file's name is added where it is sent.
     """
-    path = urlsplit(repository.url).path + quote(artifact.project)
     auth = Basic(repository.username, password)
     text = render([Request(method, path)], origin(repository.url), auth, max_time=600)
     kept = [line for line in text.splitlines() if not line.startswith(("write-out", "request"))]
