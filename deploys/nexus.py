@@ -13,7 +13,7 @@ settings = for_host(host).nexus
 if settings is None:
     host.log("skipped: no block 'nexus' in the group data")
 elif settings.container is None:
-    nexus.configured(name="Nexus", settings=with_secrets(settings))
+    nexus.configured(name="Nexus", settings=with_secrets(settings), address=settings.address)
 else:
     settings, server = with_secrets(settings), settings.container
     nexus_server.running(name="Nexus", server=server)

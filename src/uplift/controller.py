@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import configparser
 import os
+import shutil
+import subprocess
 import tomllib
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -30,6 +33,39 @@ def python_index() -> str | None:
 def npm_registry() -> str | None:
     """Return the registry that npm is set up with here; None for its default."""
     return _first(_npm_environment, _npm_file)
+
+
+def python_remote() -> str:
+    """Return what a proxy repository for Python fetches from: this machine's index, else pip's own.
+
+    A proxy is given the address above ``simple/``.
+    """
+    # Asking pip's command line for its default would take a second each time.
+    from pip._internal.models.index import PyPI
+
+    url = (python_index() or PyPI.simple_url).rstrip("/")
+    return url.removesuffix("/simple") + "/"
+
+
+@cache
+def npm_remote() -> str | None:
+    """Return what a proxy repository for npm fetches from: this machine's registry, else npm's own.
+
+    None where there is neither: then the settings must name one.
+    """
+    found = npm_registry() or _npm_default()
+    return found.rstrip("/") + "/" if found else None
+
+
+def _npm_default() -> str | None:
+    npm = shutil.which("npm")
+    if npm is None:
+        return None
+    done = subprocess.run(
+        [npm, "config", "get", "registry"], capture_output=True, text=True, timeout=60, check=False
+    )
+    said = done.stdout.strip()
+    return said if done.returncode == 0 and said.startswith("http") else None
 
 
 def _first(*places: Callable[[], Iterator[str | None]]) -> str | None:

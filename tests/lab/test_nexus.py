@@ -162,7 +162,7 @@ def deploy(environment: dict[str, str], shell: Shell, box: str) -> Callable[...,
     """Run the deploy; count what the server's own log shows of it."""
 
     def call(
-        block: dict[str, Any] = BLOCK, *options: str, dry: bool = False, wait: int = 300
+        block: dict[str, Any] = BLOCK, *options: str, dry: bool = False, wait: int = 900
     ) -> Result:
         lines = int(shell(f"cat {LOG} 2>/dev/null | wc -l") or 0)
         done = subprocess.run(
@@ -187,7 +187,7 @@ def deploy(environment: dict[str, str], shell: Shell, box: str) -> Callable[...,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=600,
+            timeout=1200,
             check=False,
         )
         return Result(done, shell(f"tail -n +{lines + 1} {LOG} 2>/dev/null || true"))

@@ -75,3 +75,31 @@ def test_added_certificates_are_found_in_order(tmp_path: Path) -> None:
     folder = str(tmp_path / "ca")
     assert controller.certificates(folder) == [f"{folder}/a.crt", f"{folder}/b.crt"]
     assert controller.certificates(f"{folder}/none") == []
+
+
+def test_a_proxy_for_python_gets_the_address_above_simple(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    builtin = controller.python_remote()
+    assert builtin.startswith("https://") and builtin.endswith("/") and "simple" not in builtin
+    for index in ("https://env.example.com/a/simple", "https://env.example.com/a/simple/"):
+        monkeypatch.setenv("PIP_INDEX_URL", index)
+        assert controller.python_remote() == "https://env.example.com/a/"
+    monkeypatch.setenv("PIP_INDEX_URL", "https://env.example.com/flat")
+    assert controller.python_remote() == "https://env.example.com/flat/"
+
+
+def test_a_proxy_for_npm_gets_this_machines_registry_else_npms_own(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tools = home / "bin"
+    write(tools / "npm", "#!/bin/sh\necho https://own.example.com/\n")
+    (tools / "npm").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tools), prepend=":")
+    asked = controller.npm_remote.__wrapped__
+    assert asked() == "https://own.example.com/"
+    write(home / ".npmrc", "registry = https://npm.example.com")
+    assert asked() == "https://npm.example.com/"
+    write(home / ".npmrc", "")
+    monkeypatch.setenv("PATH", str(home))
+    assert asked() is None

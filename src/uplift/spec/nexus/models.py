@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import model_validator
+from pydantic import StringConstraints, model_validator
 
 from uplift.spec.base import Block
 from uplift.spec.nexus.api import Name
@@ -31,6 +31,13 @@ from uplift.spec.nexus.storage import (
     ContentSelector,
     RoutingRule,
 )
+
+Address = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?(/[^\s?#]*)?$"
+    ),
+]
 
 
 class Unmanaged(Block):
@@ -76,6 +83,7 @@ class Nexus(Block):
 
     Args:
         container: where it runs; None for a server that is on the host already.
+        address: of such a server, as its host sees it, with its context path.
         admin: the way in.
         accept_eula: the licence of the Community Edition (from 3.77) is accepted by you.
         anonymous: what is served without signing in.
@@ -96,6 +104,7 @@ class Nexus(Block):
     """
 
     container: Server | None = None
+    address: Address = "http://127.0.0.1:28081"
     admin: Admin
     accept_eula: bool = False
     anonymous: Anonymous = Anonymous()
