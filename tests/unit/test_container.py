@@ -332,6 +332,7 @@ def test_the_command_line_of_docker_create() -> None:
         ("401", "unauthorized: authentication required", "failed", "credentials: the registry"),
         ("500", 'Get "https://r/v2/": no basic auth credentials', "failed", "credentials"),
         ("500", "dial tcp: lookup r: no such host", "failed", "the registry does not answer"),
+        ("500", "x509: certificate signed by unknown authority", "failed", "this host does not"),
         ("000", "", "failed", "the registry does not answer"),
     ],
 )

@@ -166,6 +166,8 @@ def trouble_of(status: str, message: str) -> str:
         kind = REFUSED
     elif any(word in low for word in ("manifest unknown", "not found", "name unknown")):
         kind = "the registry has no such image"
+    elif "x509" in low or "tls: failed to verify" in low:
+        kind = "this host does not trust the registry's certificate (docker.registries)"
     else:
         kind = "the registry does not answer"
     detail = message or f"status {status}"

@@ -80,13 +80,16 @@ class Tls(Block):
         key_file: its private key as a PEM file on the controller.
     """
 
-    names: tuple[Annotated[str, AfterValidator(_name)], ...] = Field(min_length=1)
+    names: tuple[Annotated[str, AfterValidator(_name)], ...]
     certificate: str | None = Field(default=None, min_length=1)
     key: SecretField | None = None
     key_file: str | None = Field(default=None, min_length=1)
 
     @model_validator(mode="after")
-    def _one_key(self) -> Self:
+    def _sound(self) -> Self:
+        if not self.names:
+            msg = "names: at least one, as 'registry.example.com': clients check it"
+            raise ValueError(msg)
         keys = sum(key is not None for key in (self.key, self.key_file))
         if self.certificate is not None and keys != 1:
             msg = "certificate needs its private key: either key (a secret) or key_file (a path)"
@@ -119,7 +122,7 @@ class Registry(Block):
     image: Image = "registry:2"
     address: Annotated[str, AfterValidator(_address)] = "127.0.0.1"
     port: int = Field(default=5000, ge=1, le=65535)
-    users: tuple[User, ...] = Field(min_length=1)
+    users: tuple[User, ...]
     tls: Tls | None = None
     volume: Name = "registry"
     delete: bool = True
@@ -129,6 +132,9 @@ class Registry(Block):
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
+        if not self.users:
+            msg = "users: name at least one: a registry without users is open to everybody"
+            raise ValueError(msg)
         counts = Counter(user.name for user in self.users)
         twins = [name for name, count in counts.items() if count > 1]
         if twins:
