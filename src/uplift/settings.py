@@ -15,6 +15,7 @@ from pydantic import ValidationError, model_validator
 from uplift.secrets import require
 from uplift.spec.app import App
 from uplift.spec.app.together import trouble
+from uplift.spec.backup.subjects import Backups
 from uplift.spec.base import Block, near_miss, problems
 from uplift.spec.certificates import Certificates
 from uplift.spec.clients import Clients
@@ -50,6 +51,7 @@ class Settings(Block):
         influxdb_client: tokens of an InfluxDB that the host needs.
         haproxy: HAProxy in front of applications.
         apps: applications in two slots each.
+        backups: which subjects are backed up, when and where to.
     """
 
     certificates: Certificates = Certificates()
@@ -70,6 +72,7 @@ class Settings(Block):
         if problem := trouble(self.apps, self.haproxy):
             raise ValueError(problem)
         return self
+    backups: Backups | None = None
 
 
 BLOCKS = tuple(Settings.model_fields)

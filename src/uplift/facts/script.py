@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from paramiko import SSHException
 from pyinfra import logger
 from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS, pop_global_arguments
+from pyinfra.api.command import StringCommand
 from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
 from pyinfra.api.host import Host
+from pyinfra.connectors.util import CommandOutput
 
 T = TypeVar("T")
 
@@ -41,6 +43,27 @@ class HiddenInput:
         return "<hidden input>"
 
 
+def run_quietly(
+    host: Host, command: str | StringCommand, arguments: Mapping[str, Any]
+) -> tuple[bool, CommandOutput]:
+    """Run a command as the operation's other commands are run; pyinfra prints none of its output.
+
+    Args:
+        host: where to run it.
+        command: what to run.
+        arguments: of the connection, as ``_stdin``; they win over the operation's.
+    """
+    wanted = dict(host.current_op_global_arguments or {})
+    given, _ = pop_global_arguments(host.state, host, wanted)
+    connection = {key: value for key, value in given.items() if key in CONNECTOR_ARGUMENT_KEYS}
+    return host.run_shell_command(
+        command,
+        print_output=False,
+        print_input=host.state.print_fact_input,
+        **{**connection, **arguments},
+    )
+
+
 def read_quietly(
     host: Host, fact: type[FactBase[T]], stdin: HiddenInput | None = None, **arguments: Any
 ) -> T | None:
@@ -55,17 +78,9 @@ def read_quietly(
     Returns:
         The fact, or None when it could not be read: then the host has failed.
     """
-    wanted = dict(host.current_op_global_arguments or {})
-    given, _ = pop_global_arguments(host.state, host, wanted)
-    connection = {key: value for key, value in given.items() if key in CONNECTOR_ARGUMENT_KEYS}
-    if stdin is not None:
-        connection["_stdin"] = stdin
     try:
-        good, output = host.run_shell_command(
-            fact().command(**arguments),
-            print_output=False,
-            print_input=host.state.print_fact_input,
-            **connection,
+        good, output = run_quietly(
+            host, fact().command(**arguments), {} if stdin is None else {"_stdin": stdin}
         )
         if good:
             return fact().process(output.stdout_lines)

@@ -1,0 +1,31 @@
+"""Restore a subject from a backup: the newest, or the one that is named.
+
+pyinfra inventories/prod.py deploys/restore.py --data subject=influxdb --data backup=latest
+
+Data that is there is replaced only with --data replace=yes. `deploys/backup.py --data subject=…`
+lists the backups.
+"""
+
+import sys
+
+from pyinfra import host
+
+from uplift.operations import backup
+from uplift.settings import for_host, with_secrets
+
+settings = for_host(host).backups
+subject, name = host.data.get("subject"), host.data.get("backup")
+
+if not subject or not name:
+    sys.exit("uplift: say what to restore: --data subject=influxdb --data backup=latest")
+if settings is None:
+    host.noop("nothing is backed up here: the settings have no block backups")
+else:
+    backup.scheduled(name="Backup schedules", settings=with_secrets(settings))
+    backup.restored(
+        name=f"Restore {subject}",
+        settings=settings,
+        subject=subject,
+        backup=name,
+        replace=host.data.get("replace") in ("yes", True),
+    )

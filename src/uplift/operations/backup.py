@@ -1,0 +1,308 @@
+"""Back subjects up on a schedule and on request, and restore them."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import secrets
+from collections.abc import Generator, Mapping, Sequence
+
+from pyinfra import logger
+from pyinfra.api.command import FunctionCommand, PyinfraCommand, StringCommand
+from pyinfra.api.host import Host
+from pyinfra.api.operation import operation
+from pyinfra.api.state import State as Run
+from pyinfra.context import host
+
+from uplift.facts.backup import Backups as Found
+from uplift.facts.script import HiddenInput, read_quietly, run_quietly
+from uplift.operations import backup_script, influxdb_backup, job, script
+from uplift.operations.backup_script import TIME_LIMIT
+from uplift.secrets import require
+from uplift.spec.backup.models import Backup
+from uplift.spec.backup.state import (
+    CONFIGURATION,
+    KEY,
+    PROGRAMS,
+    UNITS,
+    Plan,
+    Wanted,
+    plan,
+    program,
+    refusal,
+    unit,
+)
+from uplift.spec.backup.subjects import Backups
+from uplift.spec.base import near_miss
+from uplift.spec.errors import UpliftError
+from uplift.spec.influxdb.backup import DATA, InfluxBackup
+from uplift.spec.secret import Secret, SecretRef
+
+NAME = re.compile(r"latest|[0-9]{8}T[0-9]{6}Z")
+
+Values = Mapping[SecretRef, Secret]
+
+
+@operation()
+def scheduled(settings: Backups) -> Generator[PyinfraCommand, None, None]:
+    """Keep the backups' programs and timers as wanted.
+
+    + settings: by subject
+
+    One command reads the files, the timers and whether systemd understands the schedules. A timer
+    that somebody disabled, stopped or edited is put right. The schedule of a subject that is taken
+    out of the settings is removed; its backups stay.
+
+    **Example:**
+
+    .. code:: python
+
+        backup.scheduled(name="Backup schedules", settings=for_host(host).backups)
+    """
+    wanted = settings.wanted
+    try:
+        values = require(settings)
+    except UpliftError as error:
+        yield script.refuse(f"backup: {error}", code=int(error.exit_code))
+        return
+    salt = secrets.token_hex(16)
+    files = {name: _files(name, it, values, salt) for name, it in wanted.items()}
+    asked = {
+        name: (it.schedule, it.ssh is not None, [file.path for file in files[name]])
+        for name, it in wanted.items()
+    }
+    state = read_quietly(host, Found, HiddenInput(salt), subjects=asked)
+    if state is None:
+        return
+    if reason := refusal(wanted, state):
+        yield script.refuse(reason)
+        return
+    todo = plan(wanted, files, state)
+    if not todo.words:
+        host.noop(f"{len(wanted)} backup schedules are as they should be")
+        return
+    for line in todo.words:
+        script.announce(f"backup: {line}")
+    yield script.run(_apply(todo), stdin=_payload(todo.files), timeout=120)
+    for line in todo.words:
+        host.log(f"backup: {line}")
+    for name in todo.keys:
+        yield FunctionCommand(_say, (_show_key(name), 60), {})
+
+
+@operation(is_idempotent=False)
+def taken(settings: Backups, subject: str) -> Generator[PyinfraCommand, None, None]:
+    """Take a backup now, as the timer would, and list the backups that there are.
+
+    + settings: by subject; the schedule is in place
+    + subject: whose data
+
+    It runs on when the connection drops. One that the timer has started is waited for.
+
+    **Example:**
+
+    .. code:: python
+
+        backup.taken(name="Backup now", settings=for_host(host).backups, subject="influxdb")
+    """
+    if reason := _unknown(settings, subject):
+        yield script.refuse(reason, code=64)
+        return
+    script.announce(f"backup: {subject} would be backed up")
+    yield FunctionCommand(_say, (script.run(_TAKE, subject), TIME_LIMIT + 300), {})
+
+
+@operation(is_idempotent=False)
+def restored(
+    settings: Backups, subject: str, backup: str = "latest", replace: bool = False
+) -> Generator[PyinfraCommand, None, None]:
+    """Restore a subject's data from a backup.
+
+    + settings: by subject; the schedule is in place
+    + subject: whose data
+    + backup: its name, or ``latest``
+    + replace: must be True when there is data that the backup replaces
+
+    The backup's checksums are tested and it is read back before anything stops. What is there is
+    moved aside; when the restored server does not serve what the backup holds, it comes back. It is
+    a job that runs on when the connection drops; one that was killed is taken back by the next.
+
+    **Example:**
+
+    .. code:: python
+
+        backup.restored(
+            name="Restore", settings=for_host(host).backups, subject="influxdb", replace=True
+        )
+    """
+    if reason := _unknown(settings, subject) or _unnamed(backup):
+        yield script.refuse(reason, code=64)
+        return
+    script.announce(f"backup: {subject} would be restored from {backup}")
+    words = f"exec {program(subject)} restore {backup}{' replace' if replace else ''}"
+    id = job.identity("backup", words, secrets.token_bytes(8))
+    yield FunctionCommand(_say, (job.start(id, words, limit=TIME_LIMIT), TIME_LIMIT + 300), {})
+
+
+def _unknown(settings: Backups, subject: str) -> str | None:
+    if subject in settings.wanted:
+        return None
+    guess = near_miss(subject, settings.wanted)
+    there = ", ".join(settings.wanted) or "none"
+    hint = f"did you mean {guess!r}?" if guess else f"There are: {there}"
+    return f"backup: the settings have no backups of {subject!r} here. {hint}"
+
+
+def _unnamed(backup: str) -> str | None:
+    if isinstance(backup, str) and NAME.fullmatch(backup):
+        return None
+    return f"backup: a backup's name is 'latest' or as 20260131T031500Z; found {backup!r}"
+
+
+def _say(state: Run, host: Host, command: StringCommand, limit: int) -> bool:
+    """Run a command and show what it says, also when all is well."""
+    arguments = {**command.connector_arguments, "_timeout": limit}
+    good, output = run_quietly(host, command, arguments)
+    for line in output.output_lines:
+        host.log(line, log_func=logger.info if good else logger.error)
+    return good
+
+
+def _show_key(name: str) -> StringCommand:
+    """Return a command that says which key the target has to let in."""
+    return script.run(
+        'echo "backup: add this line to ~/.ssh/authorized_keys of the target:"; cat "$1"',
+        f"{CONFIGURATION}/{name}/{KEY}.pub",
+    )
+
+
+def _files(name: str, backup: Backup, values: Values, salt: str) -> list[Wanted]:
+    """Return the files of a subject, the units last."""
+    folder = f"{CONFIGURATION}/{name}"
+    found = [(program(name), "755", _program(name, backup))]
+    if isinstance(backup, InfluxBackup):
+        text = influxdb_backup.token_file(values[backup.token])
+        found.append((f"{folder}/{influxdb_backup.LOGIN_FILE}", "600", text))
+    if backup.ssh:
+        found.append((f"{folder}/known_hosts", "600", f"backup-target {backup.ssh.host_key}\n"))
+        if backup.ssh.key:
+            text = f"{values[backup.ssh.key].reveal().rstrip()}\n"
+            found.append((f"{folder}/{KEY}", "600", text))
+    found.append((f"{UNITS}/{unit(name)}.service", "644", _SERVICE.format(name=name)))
+    timer = _TIMER.format(name=name, schedule=backup.schedule)
+    found.append((f"{UNITS}/{unit(name)}.timer", "644", timer))
+    return [Wanted(path, mode, _salted(salt, text), text) for path, mode, text in found]
+
+
+def _program(name: str, backup: Backup) -> str:
+    if not isinstance(backup, InfluxBackup):
+        msg = f"nobody knows how to back up {name}"
+        raise TypeError(msg)
+    hooks = influxdb_backup.hooks(backup)
+    return backup_script.render(name, backup, backup.method, DATA, hooks)
+
+
+def _salted(salt: str, text: str) -> str:
+    return hashlib.sha256(f"{salt}\n{text}".encode()).hexdigest()
+
+
+_SERVICE = """# Written by uplift (deploys/backup.py).
+[Unit]
+Description=Backup of {name}
+Wants=network-online.target
+After=network-online.target docker.service
+
+[Service]
+Type=oneshot
+ExecStart=/usr/local/lib/uplift/backup-{name} take
+ExecStopPost=/usr/local/lib/uplift/backup-{name} settle
+TimeoutStartSec=12h
+Nice=10
+"""
+
+_TIMER = """# Written by uplift (deploys/backup.py).
+[Unit]
+Description=Schedule of the backup of {name}
+
+[Timer]
+OnCalendar={schedule}
+Persistent=true
+
+[Install]
+WantedBy=timers.target
+"""
+
+
+def _payload(files: Sequence[Wanted]) -> str:
+    lines = [
+        f"{it.path} {it.mode} {base64.b64encode(it.content.encode()).decode()}" for it in files
+    ]
+    return "\n".join([*lines, "end", ""])
+
+
+def _apply(todo: Plan) -> str:
+    lines = [_WRITE.strip()]
+    lines += [f"make_key {name}" for name in todo.keys]
+    lines += [f"remove {name}" for name in todo.remove]
+    lines += ["systemctl daemon-reload || fail 'systemd does not read its units'"]
+    lines += [f"start {name}" for name in todo.start]
+    text = "\n".join([*lines, "exit 0"])
+    for word, value in {
+        "configuration": CONFIGURATION,
+        "programs": PROGRAMS,
+        "units": UNITS,
+        "key": KEY,
+    }.items():
+        text = text.replace(f"@{word}@", value)
+    return text
+
+
+_WRITE = r"""
+export LC_ALL=C
+umask 077
+fail() { cat >/dev/null; printf 'backup: %s\n' "$*" >&2; exit 1; }
+install -d -m 0755 @programs@ /etc/uplift && install -d -m 0700 @configuration@ ||
+  fail "cannot make @configuration@"
+put() {
+  folder=${1%/*}
+  case $folder in @configuration@/*) install -d -m 0700 "$folder" || return 1 ;; esac
+  temp=$(mktemp "$folder/.uplift-XXXXXXXXXX") || return 1
+  chmod "$2" "$temp" && printf '%s' "$3" | base64 -d >"$temp" && chown 0:0 "$temp" &&
+    sync "$temp" && rm -rf "${1:?}.uplift-old" &&
+    { [ ! -d "$1" ] || [ -L "$1" ] || mv -T "$1" "$1.uplift-old"; } &&
+    mv -fT "$temp" "$1" || { rm -f "$temp"; return 1; }
+}
+make_key() {
+  rm -f "@configuration@/$1/@key@" "@configuration@/$1/@key@.pub"
+  install -d -m 0700 "@configuration@/$1" &&
+    ssh-keygen -q -t ed25519 -N '' -C "uplift-backup-$1@$(uname -n)" \
+      -f "@configuration@/$1/@key@" </dev/null || fail "cannot make an SSH key"
+}
+start() {
+  systemctl enable --quiet "uplift-backup-$1.timer" &&
+    systemctl restart "uplift-backup-$1.timer" || fail "the timer of $1 does not start"
+}
+remove() {
+  systemctl disable --quiet --now "uplift-backup-$1.timer"
+  rm -rf "@units@/uplift-backup-$1.timer" "@units@/uplift-backup-$1.service" \
+    "@programs@/backup-$1" "@configuration@/$1"
+}
+whole=0
+while IFS=' ' read -r path mode content; do
+  if [ "$path" = end ]; then whole=1; break; fi
+  put "$path" "$mode" "$content" || fail "cannot write $path"
+done
+[ "$whole" = 1 ] || fail "the list of files was cut off: run again"
+"""
+
+# What the unit says is told, whoever started it. A unit that runs already is waited for.
+_TAKE = r"""
+unit=uplift-backup-$1.service
+systemctl start "$unit" </dev/null; rc=$?
+id=$(systemctl show -p InvocationID --value "$unit")
+journalctl --sync >/dev/null 2>&1
+journalctl -q -o cat --no-pager -u "$unit" "_SYSTEMD_INVOCATION_ID=$id" -t "backup-$1" 2>&1
+[ "$rc" = 0 ] || exit "$rc"
+exec "/usr/local/lib/uplift/backup-$1" list
+"""

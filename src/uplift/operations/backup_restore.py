@@ -1,0 +1,78 @@
+"""The part of the backup program that restores.
+
+What is there is moved aside within its file system, so that putting it back is a rename; the place
+is written to a file first. A run that finds that file puts everything back before it does anything.
+"""
+
+RESTORE = r"""
+# Nothing is touched here before every byte is proved to be what was written.
+fetch() {
+  mkdir -p "$new"; : >"$new/why"
+  trap 'dk rm -f "$scratch" >/dev/null 2>&1; rm -rf "$new"' EXIT
+  find_container
+  found=$(names) || die "${login:-this host}: the backups in $place cannot be read"
+  case $1 in latest) name=$(printf '%s\n' "$found" | head -n 1) ;; *) name=$1 ;; esac
+  printf '%s\n' "$found" | grep -qxF -- "${name:-none}" || die "there is no backup ${name:-}" \
+    "in ${login:+$login:}$place; there are: $(printf '%s' "${found:-none}" | tr '\n' ' ')"
+  for one in SHA256SUMS manifest; do
+    asked "cat '$place/$name/$one'" >"$new/$one" || die "$name: its $one cannot be read"
+  done
+  kb=$(sed -n 's/^unpacked_kb \([0-9][0-9]*\)$/\1/p' "$new/manifest")
+  enough "$work" $((2 * ${kb:-0} + 65536)) "reading $name back"
+  asked "cat '$place/$name/data.tar.gz'" >"$new/data.tar.gz" || die "$name cannot be read"
+  [ "$(sed 's/.*  //' "$new/SHA256SUMS" | tr '\n' ' ')" = "data.tar.gz manifest " ] &&
+    ( cd "$new" && sha256sum -c SHA256SUMS >/dev/null 2>&1 ) &&
+    grep -qx "subject $subject" "$new/manifest" && grep -qx "format 1" "$new/manifest" ||
+    die "$name is damaged: its files do not have the checksums of its manifest; nothing was touched"
+}
+# Everything in the data folder goes to a folder beside it; where that is another file system, it is
+# copied, and that needs its space.
+put_aside() {
+  aside=$(dirname "$src")/.uplift-before-restore/$(date -u +%Y%m%dT%H%M%SZ)
+  mkdir -p "$aside" || return 1
+  [ "$(stat -c %d "$src")" = "$(stat -c %d "$aside")" ] ||
+    enough "$aside" "$(du -sk "$src" | cut -f 1)" "what is there now"
+  printf 'moving\n%s\n%s\n' "$aside" "$(stat -c '%a %u:%g' "$src")" >"$work/aside.new"
+  sync "$work/aside.new"; mv "$work/aside.new" "$work/aside"
+  find "$src" -mindepth 1 -maxdepth 1 -exec mv -t "$aside" -- {} + || return 1
+  sed -i '1s/.*/filling/' "$work/aside" && sync
+}
+put_back() {
+  { read -r phase; read -r aside; read -r mode owner; } <"$work/aside" || return 1
+  dk update --restart=no "$container" >/dev/null; (limit=3700; dk stop "$container") >/dev/null
+  [ "$phase" = moving ] || find "$src" -mindepth 1 -delete || return 1
+  if [ -d "$aside" ]; then
+    find "$aside" -mindepth 1 -maxdepth 1 -exec mv -t "$src" -- {} + || return 1
+    rmdir "$aside"
+  fi
+  chmod "$mode" "$src" && chown "$owner" "$src" && sync && rm -f "$work/aside" && resume
+}
+undo() {
+  what=$*
+  if put_back; then die "$what; the state of before is back"
+  else die "$what; putting back the state of before failed as well: it is in $aside"; fi
+}
+restore() {
+  fetch "$1"
+  [ "${2:-}" = replace ] || is_empty ||
+    die "$container holds data, which $name would replace: add --data replace=yes" \
+      "(here on the host: restore $name replace)"
+  enough "$(dirname "$src")" "$((${kb:-0} + 65536))" "the restored data"
+  prove
+  hold_container
+  halt || { resume; die "container $container cannot be stopped"; }
+  put_aside || undo "what is there cannot be put aside"
+  unpack "$src" || undo "unpacking failed: $(why)"
+  sync
+  dk start "$container" >/dev/null 2>"$new/why" || undo "the server does not start: $(why)"
+  : >"$new/why"
+  serves || undo "the restored server does not serve what the backup holds: $(why)"
+  # From here the restored data is what counts, also when this is killed.
+  rm -f "$work/aside"; sync
+  read -r policy status <"$work/halted"
+  dk update --restart="$policy" "$container" >/dev/null && rm -f "$work/halted"
+  find "$(dirname "$aside")" -mindepth 1 -maxdepth 1 ! -name "$(basename "$aside")" \
+    -exec rm -rf {} +
+  say "$name restored: $(told "$new/manifest"); what was there before is in $aside"
+}
+"""

@@ -1,0 +1,1 @@
+"""Backups of a subject's data: settings, what a host has of them, and the difference."""
