@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from backup_box import NEW, PLACE, POINTS, TIMER, TOKEN, Box, clean
+from tests.lab.backup_box import NEW, PLACE, POINTS, TIMER, TOKEN, Box, clean
 
 Run = Callable[..., Any]
 

@@ -73,6 +73,6 @@ restore() {
   dk update --restart="$policy" "$container" >/dev/null && rm -f "$work/halted"
   find "$(dirname "$aside")" -mindepth 1 -maxdepth 1 ! -name "$(basename "$aside")" \
     -exec rm -rf {} +
-  say "$name restored: $(told "$new/manifest"); what was there before is in $aside"
+  say "$name restored: $(told <"$new/manifest"); what was there before is in $aside"
 }
 """

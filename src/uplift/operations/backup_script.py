@@ -58,8 +58,8 @@ at() {
 asked() { at "$1" </dev/null; }
 # The newest first.
 names() {
-  asked "[ ! -e '$place' ] || { cd '$place' && ls -1; }" >"$work/names" || return 1
-  grep -xE '[0-9]{8}T[0-9]{6}Z' "$work/names" | sort -r
+  all=$(asked "[ ! -e '$place' ] || { cd '$place' && ls -1; }") || return 1
+  printf '%s\n' "$all" | grep -xE '[0-9]{8}T[0-9]{6}Z' | sort -r
 }
 # One backup or restore at a time.
 alone() {
@@ -203,38 +203,48 @@ take() {
   pack; prove
   compare || die "what was read back is not what the server holds: $(why)"
   describe; put; prune
-  say "$name taken and read back: $(told "$new/manifest")"
+  say "$name taken and read back: $(told <"$new/manifest")"
 }
 # A manifest in words.
 told() {
   awk '$1 == "bytes" { size = $2 } $1 == "image" { image = $2 } $1 == "host" { host = $2 }
     $1 ~ /^(buckets|points|stopped_seconds)$/ { more = more sprintf(", %s %s", $2, $1) }
     END { gsub("_", " ", more)
-      printf "%.1f MB%s, of %s on %s\n", size / 1e6, more, image, host }' "$1"
+      printf "%.1f MB%s, of %s on %s\n", size / 1e6, more, image, host }'
 }
 list() {
   found=$(names) || die "${login:-this host}: the backups in $place cannot be read"
   [ -n "$found" ] || { say "there are none in ${login:+$login:}$place"; return; }
   for one in $found; do
-    asked "cat '$place/$one/manifest'" >"$work/told" || die "$one has no manifest"
-    echo "$one  $(told "$work/told")"
+    words=$(asked "cat '$place/$one/manifest'") || die "$one has no manifest"
+    echo "$one  $(printf '%s\n' "$words" | told)"
   done
+}
+"""
+
+_SUMS = r"""
+# Whether the newest has its checksums still; asked where it is, nothing is copied.
+sums() {
+  found=$(names) || die "${login:-this host}: the backups in $place cannot be read"
+  name=$(printf '%s\n' "$found" | head -n 1)
+  [ -n "$name" ] || die "there are none in ${login:+$login:}$place"
+  asked "cd '$place/$name' && sha256sum -c SHA256SUMS" || die "$name is damaged"
 }
 """
 
 _MAIN = r"""
 verb=${1:-}
 case $verb in
-  list) mkdir -p "$work"; list; exit ;;
+  list|sums) "$verb"; exit ;;
   take|check|restore|settle) ;;
-  *) echo "usage: $0 take | list | check NAME | restore NAME [replace]" >&2; exit 64 ;;
+  *) echo "usage: $0 take | list | sums | check NAME | restore NAME [replace]" >&2; exit 64 ;;
 esac
 [ "$(id -u)" = 0 ] || die "this needs root"
 alone || { [ "$verb" != settle ] || exit 0; say "another backup or restore is at work"; exit 75; }
 settle
 case $verb in
   take) take ;;
-  check) fetch "${2:-latest}" && prove && say "$name was read back: $(told "$new/manifest")" ;;
+  check) fetch "${2:-latest}" && prove && say "$name was read back: $(told <"$new/manifest")" ;;
   restore) restore "${2:-latest}" "${3:-}" ;;
 esac
 """
@@ -262,14 +272,14 @@ def render(subject: str, backup: Backup, method: str, data: str, hooks: str) -> 
         "keep_daily": str(backup.keep.daily),
         "keep_weekly": str(backup.keep.weekly),
     }
-    text = f"{_BASE}{_TAKE}{RESTORE}{hooks}{_MAIN}"
+    text = f"{_BASE}{_TAKE}{_SUMS}{RESTORE}{hooks}{_MAIN}"
     words = {"configuration": CONFIGURATION, "state": STATE, "key": KEY}
     return f"{_HEAD}{assignments(variables)}{_replaced(text, words)}"
 
 
 _HEAD = """#!/bin/sh
 # Written by uplift (deploys/backup.py): what is changed here is put back with its next run.
-# Usage: take | list | check NAME | restore NAME [replace]; NAME may be 'latest'.
+# Usage: take | list | sums | check NAME | restore NAME [replace]; NAME may be 'latest'.
 """
 
 
