@@ -13,7 +13,7 @@ settings = for_host(host).backups
 subject = host.data.get("subject")
 
 if settings is None:
-    host.noop("nothing is backed up here: the settings have no block backups")
+    host.log("skipped: no block 'backups' in the group data")
 else:
     backup.scheduled(name="Backup schedules", settings=with_secrets(settings))
     if subject:

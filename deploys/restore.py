@@ -6,8 +6,6 @@ Data that is there is replaced only with --data replace=yes. `deploys/backup.py 
 lists the backups.
 """
 
-import sys
-
 from pyinfra import host
 
 from uplift.operations import backup
@@ -16,14 +14,12 @@ from uplift.settings import for_host, with_secrets
 settings = for_host(host).backups
 subject, name = host.data.get("subject"), host.data.get("backup")
 
-if not subject or not name:
-    sys.exit("uplift: say what to restore: --data subject=influxdb --data backup=latest")
 if settings is None:
-    host.noop("nothing is backed up here: the settings have no block backups")
+    host.log("skipped: no block 'backups' in the group data")
 else:
     backup.scheduled(name="Backup schedules", settings=with_secrets(settings))
     backup.restored(
-        name=f"Restore {subject}",
+        name="Restore",
         settings=settings,
         subject=subject,
         backup=name,

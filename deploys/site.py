@@ -20,3 +20,5 @@ local.include("deploys/nexus.py")
 local.include("deploys/clients.py")
 local.include("deploys/redis.py")
 local.include("deploys/influxdb.py")
+# After the services whose data it is.
+local.include("deploys/backup.py")

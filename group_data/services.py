@@ -113,3 +113,19 @@ docker = {
 #          "owner": "report"},
 #     ],
 # }
+
+# Backups by a timer of the host; each is read back before it counts (docs/backup.md).
+# backups = {
+#     "influxdb": {
+#         # A folder of the host, or user@host:/folder; one for each host.
+#         "target": "backup@nas.example.com:/srv/backup/db-1",
+#         # The target's /etc/ssh/ssh_host_ed25519_key.pub. The host makes a key of its own, and the
+#         # first run prints the line for authorized_keys.
+#         "ssh": {"host_key": "ssh-ed25519 AAAA…"},
+#         # OnCalendar of systemd.
+#         "schedule": "*-*-* 03:15:00",
+#         # The newest three, and the newest of each of 7 days and of 4 weeks.
+#         "keep": {"last": 3, "daily": 7, "weekly": 4},
+#         "token": secret("influxdb/operator"),
+#     },
+# }

@@ -66,13 +66,13 @@ class Settings(Block):
     influxdb_client: InfluxDBClient | None = None
     haproxy: Haproxy | None = None
     apps: tuple[App, ...] = ()
+    backups: Backups | None = None
 
     @model_validator(mode="after")
     def _apps_fit(self) -> Self:
         if problem := trouble(self.apps, self.haproxy):
             raise ValueError(problem)
         return self
-    backups: Backups | None = None
 
 
 BLOCKS = tuple(Settings.model_fields)

@@ -34,16 +34,18 @@ BLOCK: dict[str, Any] = {
 }
 
 
-def server(image: str, **fields: Any) -> dict[str, Any]:
+def server(image: str, **container: Any) -> dict[str, Any]:
+    """The block of a server that is set up with one bucket."""
     return {
-        "name": "influxdb",
-        "image": image,
-        "environment": {"INFLUXD_REPORTING_DISABLED": "true"},
-        "mounts": [{"volume": "uplift-test-backup", "target": DATA}],
-        "health": {"http": {"port": 8086, "path": "/health"}, "stable": 2, "start_period": 30},
-        "stop_timeout": 30,
-        "stateful": True,
-        **fields,
+        "container": {"image": image, "data": "uplift-test-backup", "stable": 2, **container},
+        "setup": {
+            "user": "admin",
+            "password": {"secret": "b/password"},
+            "organisation": "main",
+            "bucket": "metrics",
+            "token": {"secret": "b/token"},
+        },
+        "buckets": [{"name": "metrics"}],
     }
 
 
@@ -55,6 +57,7 @@ class Box:
         self.environment = {
             **environment,
             "UPLIFT_SECRET_B_TOKEN": TOKEN,
+            "UPLIFT_SECRET_B_PASSWORD": PASSWORD,
             "PYINFRA_PROGRESS": "off",
         }
 
@@ -63,17 +66,20 @@ class Box:
         return str(done.stdout + ("" if check else done.stderr)).strip()
 
     def pyinfra(
-        self, file: str, *options: str, backups: dict[str, Any] | None = None, **variables: str
+        self, file: str, *options: str, **blocks: dict[str, Any]
     ) -> subprocess.CompletedProcess[str]:
+        """Run a deploy with blocks of the group data in place of the lab's own."""
         data = self.folder / "data"
         data.mkdir(exist_ok=True)
-        block = {"influxdb": BLOCK} if backups is None else backups
-        (data / "all.py").write_text(f"backups = {block!r}\n")
+        # The file of the inventory's own name wins.
+        values = {"backups": {"influxdb": BLOCK}, "influxdb_client": None, **blocks}
+        lines = [f"{name} = {value!r}\n" for name, value in values.items()]
+        (data / "lab.py").write_text("".join(lines))
         words = ["inventories/lab.py", file, "--group-data", str(data), "--limit", self.name, "-y"]
         return subprocess.run(
             [str(Path(sys.executable).parent / "pyinfra"), *words, *options],
             cwd=PROJECT,
-            env={**self.environment, **variables},
+            env=self.environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -94,11 +100,9 @@ class Box:
         words += ["--data", "replace=yes"] if replace else []
         return said(self.pyinfra("deploys/restore.py", *words), ok)
 
-    def run(self, image: str, ok: bool = True, **fields: Any) -> str:
-        """Converge the server's container."""
-        block = json.dumps(server(image, **fields))
-        done = self.pyinfra("tests/lab/backup_deploy.py", UPLIFT_TEST_BACKUP=block)
-        return said(done, ok)
+    def run(self, image: str, ok: bool = True, **container: Any) -> str:
+        """Deploy the server."""
+        return said(self.pyinfra("deploys/influxdb.py", influxdb=server(image, **container)), ok)
 
     def names(self, place: str = PLACE) -> list[str]:
         return self.sh(f"ls {place}/influxdb 2>/dev/null | grep T || :").split()
@@ -124,16 +128,6 @@ class Box:
             "docker volume rm -f uplift-test-backup >/dev/null 2>&1; "
             "rm -rf /var/lib/uplift/containers/influxdb; :"
         )
-
-    def set_up(self) -> None:
-        self.api(
-            "POST",
-            "setup",
-            json.dumps(
-                {"username": "admin", "password": PASSWORD, "org": "main", "bucket": "metrics",
-                 "token": TOKEN}
-            ),
-        )  # fmt: skip
 
     def fill(self) -> None:
         """Write the points, over many shards, of all types of fields."""

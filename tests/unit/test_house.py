@@ -12,7 +12,7 @@ import pytest
 from pyinfra.api.arguments import all_global_arguments
 
 ROOT = Path(__file__).parents[2]
-SUBJECTS = ["certificates", "clients", "docker", "packages", "redis", "registry", "uv"]
+SUBJECTS = ["backup", "certificates", "clients", "docker", "packages", "redis", "registry", "uv"]
 
 
 def operations() -> list[Callable[..., object]]:

@@ -115,7 +115,7 @@ def taken(settings: Backups, subject: str) -> Generator[PyinfraCommand, None, No
 
 @operation(is_idempotent=False)
 def restored(
-    settings: Backups, subject: str, backup: str = "latest", replace: bool = False
+    settings: Backups, subject: str | None, backup: str | None = None, replace: bool = False
 ) -> Generator[PyinfraCommand, None, None]:
     """Restore a subject's data from a backup.
 
@@ -133,19 +133,21 @@ def restored(
     .. code:: python
 
         backup.restored(
-            name="Restore", settings=for_host(host).backups, subject="influxdb", replace=True
+            name="Restore", settings=settings, subject="influxdb", backup="latest", replace=True
         )
     """
     if reason := _unknown(settings, subject) or _unnamed(backup):
         yield script.refuse(reason, code=64)
         return
     script.announce(f"backup: {subject} would be restored from {backup}")
-    words = f"exec {program(subject)} restore {backup}{' replace' if replace else ''}"
+    words = f"exec {program(str(subject))} restore {backup}{' replace' if replace else ''}"
     id = job.identity("backup", words, secrets.token_bytes(8))
     yield FunctionCommand(_say, (job.start(id, words, limit=TIME_LIMIT), TIME_LIMIT + 300), {})
 
 
-def _unknown(settings: Backups, subject: str) -> str | None:
+def _unknown(settings: Backups, subject: str | None) -> str | None:
+    if subject is None:
+        return f"backup: say of what, as --data subject={next(iter(settings.wanted), 'influxdb')}"
     if subject in settings.wanted:
         return None
     guess = near_miss(subject, settings.wanted)
@@ -154,7 +156,9 @@ def _unknown(settings: Backups, subject: str) -> str | None:
     return f"backup: the settings have no backups of {subject!r} here. {hint}"
 
 
-def _unnamed(backup: str) -> str | None:
+def _unnamed(backup: str | None) -> str | None:
+    if backup is None:
+        return "backup: say which, as --data backup=latest"
     if isinstance(backup, str) and NAME.fullmatch(backup):
         return None
     return f"backup: a backup's name is 'latest' or as 20260131T031500Z; found {backup!r}"
