@@ -23,6 +23,7 @@ REPOSITORY = "registry:5000/sonatype/nexus3"
 FOLDER = "/srv/uplift-test-nexus"
 NAME = "uplift-test-nexus"
 PORT = 28181
+START_LIMIT = 1500  # seconds
 WHEEL = "own_pkg-1.0-py3-none-any.whl"
 # Images that are made here: one without a version, and one that damages its data.
 BROKEN = "uplift-test-nexus-broken"
@@ -41,6 +42,8 @@ def block(version: str = "3.30.0", **fields: Any) -> dict[str, Any]:
         "direct_memory": "512m",
         "nofile": 16384,
         "stable": 2,
+        # On a busy machine.
+        "start_limit": START_LIMIT,
         **fields,
     }
 
@@ -65,14 +68,14 @@ class Box:
 
     def apply(self, given: dict[str, Any]) -> bool:
         """Apply settings and tell whether anything changed."""
-        done = self.pyinfra(*self.words(given, "-y", "--json"))
+        done = self.pyinfra(*self.words(given, "-y", "--json"), limit=2 * START_LIMIT)
         (operation,) = json.loads(done.stdout)["results"]["operations"]
         assert operation["success"] + operation["no_change"]
         return not operation["no_change"]
 
     def refused(self, given: dict[str, Any]) -> str:
         """Apply settings that must be refused, and return all that was said."""
-        done = self.pyinfra(*self.words(given, "-y"), check=False)
+        done = self.pyinfra(*self.words(given, "-y"), check=False, limit=2 * START_LIMIT)
         assert done.returncode != 0, done.stdout + done.stderr
         return str(done.stdout + done.stderr)
 
@@ -85,7 +88,7 @@ class Box:
 
     def serves(self) -> str:
         """Return which version answers, once it does."""
-        for _ in range(300):
+        for _ in range(START_LIMIT):
             said = self.sh(
                 f"curl -sf -D - -o /dev/null 127.0.0.1:{PORT}/service/rest/v1/status/writable",
                 check=False,
@@ -321,4 +324,13 @@ def test_an_upgrade_keeps_the_packages_and_a_failed_one_brings_the_old_server_ba
     assert box.apply(block(**changed)) is False
 
     assert "is of Nexus 3.30.0" in box.refused(block("3.29.2", **changed))
+    assert box.has_package()
+
+    # The way back that is described: the copy of before the upgrade.
+    box.sh(
+        f"docker stop -t 120 {NAME}; find {FOLDER} -mindepth 1 -delete;"
+        f" cp -a /srv/.uplift-copies/{NAME}/*/0/. {FOLDER}/"
+    )
+    assert box.apply(block("3.29.2")) is True
+    assert box.serves() == "3.29.2"
     assert box.has_package()
