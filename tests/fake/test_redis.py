@@ -155,6 +155,14 @@ def test_what_stands_in_memory_alone_is_written_before_anything_stops() -> None:
     assert commands.index(jobs[0]) < reads[-1]
 
 
+def test_a_server_of_somebody_else_is_not_written_over_the_file() -> None:
+    it = settings()
+    _, commands = apply(
+        it, server(it, first="PONG", appendonly="no").replace("\nOK\n", "\n(error) ERR\n")
+    )
+    assert not [command for command in commands if " uplift redis-" in command]
+
+
 def test_an_empty_password_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redis, "require", lambda it: {it.password: Secret("")})
     it = settings()

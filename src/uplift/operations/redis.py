@@ -78,12 +78,12 @@ def _write_down(
     """Switch the append-only file on before anything stops; tell whether it was off.
 
     What the server was told since is in its memory alone, and a start would load the file, old as
-    it is.
+    it is. That holds for ours, which began with the file: one that somebody else started has
+    perhaps never seen it, and is not written over it.
     """
-    if not settings.appendonly or server.config.get("appendonly") != "no":
+    if not settings.appendonly or not server.opens or server.config.get("appendonly") != "no":
         return False
-    login = password if server.closed else None
-    text = _setting(settings, login, [Difference("appendonly", "no", "yes")])
+    text = _setting(settings, password, [Difference("appendonly", "no", "yes")])
     yield job.start(job.identity("redis", text, server.seen), text, limit=SWITCH_LIMIT)
     return True
 
@@ -157,13 +157,12 @@ ask() {
 """
 
 
-def _setting(settings: Redis, password: Secret | None, differs: Sequence[Difference]) -> str:
+def _setting(settings: Redis, password: Secret, differs: Sequence[Difference]) -> str:
     """Return the shell text of a job that sets values in the running server; it holds a secret."""
-    login = auth_command(password).reveal() if password else "PING"
     lines = [
         "set -u",
         f"name={shlex.quote(settings.container.name)}",
-        f"login={shlex.quote(login)}",
+        f"login={shlex.quote(auth_command(password).reveal())}",
         _ASK,
     ]
     if commands := repairs(differs):
