@@ -12,9 +12,17 @@ import pytest
 from pyinfra.api.arguments import all_global_arguments
 
 ROOT = Path(__file__).parents[2]
-SUBJECTS = ["backup", "certificates", "clients", "docker", "packages", "redis", "registry", "uv"]
-SUBJECTS = ["certificates", "clients", "docker", "packages", "redis", "registry", "uv"]
-SUBJECTS = ["certificates", "clients", "docker", "influxdb", "redis", "registry", "uv"]
+SUBJECTS = [
+    "backup",
+    "certificates",
+    "clients",
+    "docker",
+    "influxdb",
+    "packages",
+    "redis",
+    "registry",
+    "uv",
+]
 
 
 def operations() -> list[Callable[..., object]]:
