@@ -26,8 +26,9 @@ from uplift.spec.errors import SettingsError, UpliftError
 from uplift.spec.http import Response
 from uplift.spec.packages import Artifact, Packages, Plan, Status, Sum, plan, understand
 from uplift.spec.packages.artifact import default_tag, npm_named
+from uplift.spec.packages.pages import npm_files, simple_files, words
 from uplift.spec.packages.plan import refusal
-from uplift.spec.packages.served import Refused, npm_files, questions, simple_files, words
+from uplift.spec.packages.served import Refused, questions
 from uplift.spec.secret import Secret
 
 PASSWORD = secrets.token_hex(16)

@@ -14,8 +14,8 @@ from packaging.version import InvalidVersion, Version
 from uplift.spec.certificates import BUNDLE
 from uplift.spec.errors import UpliftError
 from uplift.spec.packages import Hashes, Package, named
+from uplift.spec.packages.pages import links
 from uplift.spec.packages.plan import best
-from uplift.spec.packages.served import links
 
 LIMIT = 60
 """Seconds for the connection, and between two pieces of an answer."""

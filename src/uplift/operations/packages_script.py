@@ -14,7 +14,8 @@ from pyinfra.api.facts import FactBase
 
 from uplift.facts.script import HiddenInput
 from uplift.spec.packages import Artifact, Packages, Repository
-from uplift.spec.packages.served import file_config, raw_path, words
+from uplift.spec.packages.pages import words
+from uplift.spec.packages.served import file_config, raw_path
 from uplift.spec.secret import Secret
 
 LIMIT = 900

@@ -88,7 +88,8 @@ class Work:
         """
         answers = http.answers(found.sent, [one.request for one in self.asked.pages])
         if answers.trouble:
-            urls = dict.fromkeys(self.settings.repositories[it.repository].url for it in self.pages)
+            names = dict.fromkeys(one.repository for one in self.artifacts)
+            urls = [self.settings.repositories[name].url for name in names]
             raise Refused(f"{', '.join(urls)}: {answers}")
         served = understand(self.settings, self.asked, answers.responses, found.sums)
         todo = plan(self.settings, self.artifacts, served)
@@ -97,11 +98,6 @@ class Work:
             msg = f"{name} is not installed on this host, which publishes by it: {_REMEDIES[name]}"
             raise UpliftError(msg)
         return todo
-
-    @property
-    def pages(self) -> tuple[Artifact, ...]:
-        """Return the artifacts, each repository once."""
-        return tuple({one.repository: one for one in self.artifacts}.values())
 
     def _client(self, finding: Finding) -> str:
         return sender.client(self.settings.repositories[finding.artifact.repository])

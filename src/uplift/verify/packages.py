@@ -12,7 +12,8 @@ from uplift.operations.packages_work import Work
 from uplift.secrets import Secret
 from uplift.spec.http import Response
 from uplift.spec.packages import Artifact, Repository, Sum
-from uplift.spec.packages.served import Asked, file_config, links, origin, raw_path
+from uplift.spec.packages.pages import links
+from uplift.spec.packages.served import Asked, file_config, origin, raw_path
 
 if TYPE_CHECKING:
     from testinfra.host import Host

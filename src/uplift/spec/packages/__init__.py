@@ -1,7 +1,8 @@
 """Packages in the repositories of an index server: settings, what is served, and the difference.
 
-``models`` what stands in the group data, ``artifact`` one file to publish, ``served`` what is asked
-of a server and what its answers mean, ``plan`` what has to be published and what must not be.
+``models`` what stands in the group data, ``artifact`` one file to publish, ``pages`` what indexes
+say about files, ``served`` what is asked of a server and what it answers, ``plan`` what has to be
+published and what must not be.
 """
 
 from uplift.spec.packages.artifact import Artifact, Hashes, named
