@@ -18,7 +18,7 @@ from pyinfra.api.operations import run_ops
 from pyinfra.api.state import State
 from pyinfra.context import ctx_config, ctx_host, ctx_state
 
-from uplift.operations import backup
+from uplift.operations import backup, backup_files
 from uplift.secrets import forget, require
 from uplift.spec.backup.subjects import Backups
 from uplift.spec.entry import ABSENT
@@ -53,7 +53,7 @@ def recorded(
     """What the fact says of a host where all is well, but for what is given."""
     lines = ["host\t0\tyes", "there\tinfluxdb"]
     lines.append(f"subject\tinfluxdb\t{timer}\t{calendar}\t\tnono")
-    for file in backup._files("influxdb", it.wanted["influxdb"], require(it), SALT):
+    for file in backup_files.files("influxdb", it.wanted["influxdb"], require(it), SALT):
         entry = ABSENT if file.path == lost else file.entry
         lines.append(f"file {file.path}\t{entry.kind}\t{entry.rights}\t{entry.detail}")
     return "\n".join(lines)

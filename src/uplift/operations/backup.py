@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
 import secrets
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator
 
 from pyinfra import logger
 from pyinfra.api.command import FunctionCommand, PyinfraCommand, StringCommand
@@ -17,31 +15,15 @@ from pyinfra.context import host
 
 from uplift.facts.backup import Backups as Found
 from uplift.facts.script import HiddenInput, read_quietly, run_quietly
-from uplift.operations import backup_script, influxdb_backup, job, script
+from uplift.operations import backup_files, job, script
 from uplift.operations.backup_script import TIME_LIMIT
 from uplift.secrets import require
-from uplift.spec.backup.models import Backup
-from uplift.spec.backup.state import (
-    CONFIGURATION,
-    KEY,
-    PROGRAMS,
-    UNITS,
-    Plan,
-    Wanted,
-    plan,
-    program,
-    refusal,
-    unit,
-)
+from uplift.spec.backup.state import CONFIGURATION, KEY, plan, program, refusal
 from uplift.spec.backup.subjects import Backups
 from uplift.spec.base import near_miss
 from uplift.spec.errors import UpliftError
-from uplift.spec.influxdb.backup import DATA, InfluxBackup
-from uplift.spec.secret import Secret, SecretRef
 
 NAME = re.compile(r"latest|[0-9]{8}T[0-9]{6}Z")
-
-Values = Mapping[SecretRef, Secret]
 
 
 @operation()
@@ -67,7 +49,7 @@ def scheduled(settings: Backups) -> Generator[PyinfraCommand, None, None]:
         yield script.refuse(f"backup: {error}", code=int(error.exit_code))
         return
     salt = secrets.token_hex(16)
-    files = {name: _files(name, it, values, salt) for name, it in wanted.items()}
+    files = {name: backup_files.files(name, it, values, salt) for name, it in wanted.items()}
     asked = {
         name: (it.schedule, it.ssh is not None, [file.path for file in files[name]])
         for name, it in wanted.items()
@@ -84,7 +66,7 @@ def scheduled(settings: Backups) -> Generator[PyinfraCommand, None, None]:
         return
     for line in todo.words:
         script.announce(f"backup: {line}")
-    yield script.run(_apply(todo), stdin=_payload(todo.files), timeout=120)
+    yield script.run(backup_files.apply(todo), stdin=backup_files.payload(todo.files), timeout=120)
     for line in todo.words:
         host.log(f"backup: {line}")
     for name in todo.keys:
@@ -180,125 +162,6 @@ def _show_key(name: str) -> StringCommand:
         f"{CONFIGURATION}/{name}/{KEY}.pub",
     )
 
-
-def _files(name: str, backup: Backup, values: Values, salt: str) -> list[Wanted]:
-    """Return the files of a subject, the units last."""
-    folder = f"{CONFIGURATION}/{name}"
-    found = [(program(name), "755", _program(name, backup))]
-    if isinstance(backup, InfluxBackup):
-        text = influxdb_backup.token_file(values[backup.token])
-        found.append((f"{folder}/{influxdb_backup.LOGIN_FILE}", "600", text))
-    if backup.ssh:
-        found.append((f"{folder}/known_hosts", "600", f"backup-target {backup.ssh.host_key}\n"))
-        if backup.ssh.key:
-            text = f"{values[backup.ssh.key].reveal().rstrip()}\n"
-            found.append((f"{folder}/{KEY}", "600", text))
-    found.append((f"{UNITS}/{unit(name)}.service", "644", _SERVICE.format(name=name)))
-    timer = _TIMER.format(name=name, schedule=backup.schedule)
-    found.append((f"{UNITS}/{unit(name)}.timer", "644", timer))
-    return [Wanted(path, mode, _salted(salt, text), text) for path, mode, text in found]
-
-
-def _program(name: str, backup: Backup) -> str:
-    if not isinstance(backup, InfluxBackup):
-        msg = f"nobody knows how to back up {name}"
-        raise TypeError(msg)
-    hooks = influxdb_backup.hooks(backup)
-    return backup_script.render(name, backup, backup.method, DATA, hooks)
-
-
-def _salted(salt: str, text: str) -> str:
-    return hashlib.sha256(f"{salt}\n{text}".encode()).hexdigest()
-
-
-_SERVICE = """# Written by uplift (deploys/backup.py).
-[Unit]
-Description=Backup of {name}
-Wants=network-online.target
-After=network-online.target docker.service
-
-[Service]
-Type=oneshot
-ExecStart=/usr/local/lib/uplift/backup-{name} take
-ExecStopPost=/usr/local/lib/uplift/backup-{name} settle
-TimeoutStartSec=12h
-Nice=10
-"""
-
-_TIMER = """# Written by uplift (deploys/backup.py).
-[Unit]
-Description=Schedule of the backup of {name}
-
-[Timer]
-OnCalendar={schedule}
-Persistent=true
-
-[Install]
-WantedBy=timers.target
-"""
-
-
-def _payload(files: Sequence[Wanted]) -> str:
-    lines = [
-        f"{it.path} {it.mode} {base64.b64encode(it.content.encode()).decode()}" for it in files
-    ]
-    return "\n".join([*lines, "end", ""])
-
-
-def _apply(todo: Plan) -> str:
-    lines = [_WRITE.strip()]
-    lines += [f"make_key {name}" for name in todo.keys]
-    lines += [f"remove {name}" for name in todo.remove]
-    lines += ["systemctl daemon-reload || fail 'systemd does not read its units'"]
-    lines += [f"start {name}" for name in todo.start]
-    text = "\n".join([*lines, "exit 0"])
-    for word, value in {
-        "configuration": CONFIGURATION,
-        "programs": PROGRAMS,
-        "units": UNITS,
-        "key": KEY,
-    }.items():
-        text = text.replace(f"@{word}@", value)
-    return text
-
-
-_WRITE = r"""
-export LC_ALL=C
-umask 077
-fail() { cat >/dev/null; printf 'backup: %s\n' "$*" >&2; exit 1; }
-install -d -m 0755 @programs@ /etc/uplift && install -d -m 0700 @configuration@ ||
-  fail "cannot make @configuration@"
-put() {
-  folder=${1%/*}
-  case $folder in @configuration@/*) install -d -m 0700 "$folder" || return 1 ;; esac
-  temp=$(mktemp "$folder/.uplift-XXXXXXXXXX") || return 1
-  chmod "$2" "$temp" && printf '%s' "$3" | base64 -d >"$temp" && chown 0:0 "$temp" &&
-    sync "$temp" && rm -rf "${1:?}.uplift-old" &&
-    { [ ! -d "$1" ] || [ -L "$1" ] || mv -T "$1" "$1.uplift-old"; } &&
-    mv -fT "$temp" "$1" || { rm -f "$temp"; return 1; }
-}
-make_key() {
-  rm -f "@configuration@/$1/@key@" "@configuration@/$1/@key@.pub"
-  install -d -m 0700 "@configuration@/$1" &&
-    ssh-keygen -q -t ed25519 -N '' -C "uplift-backup-$1@$(uname -n)" \
-      -f "@configuration@/$1/@key@" </dev/null || fail "cannot make an SSH key"
-}
-start() {
-  systemctl enable --quiet "uplift-backup-$1.timer" &&
-    systemctl restart "uplift-backup-$1.timer" || fail "the timer of $1 does not start"
-}
-remove() {
-  systemctl disable --quiet --now "uplift-backup-$1.timer"
-  rm -rf "@units@/uplift-backup-$1.timer" "@units@/uplift-backup-$1.service" \
-    "@programs@/backup-$1" "@configuration@/$1"
-}
-whole=0
-while IFS=' ' read -r path mode content; do
-  if [ "$path" = end ]; then whole=1; break; fi
-  put "$path" "$mode" "$content" || fail "cannot write $path"
-done
-[ "$whole" = 1 ] || fail "the list of files was cut off: run again"
-"""
 
 # What the unit says is told, whoever started it. A unit that runs already is waited for.
 _TAKE = r"""
