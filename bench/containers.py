@@ -228,14 +228,15 @@ def lab_host(name: str) -> Host:
     uplift = str(compare.BIN / "uplift")
     words = ["--name", name, "--hosts", "1", "--json"]
     done = subprocess.run([uplift, "lab", "up", *words], stdout=subprocess.PIPE, check=True)
-    subprocess.run([uplift, "lab", "image", "redis", "--name", name, "--json"], check=True)
+    image = [uplift, "lab", "image", "redis", "--name", name]
+    subprocess.run(image, stdout=subprocess.DEVNULL, check=True)
     host: Host = json.loads(done.stdout)["hosts"][0]
     subprocess.run(
         [str(compare.BIN / "pyinfra"), "inventories/lab.py", "deploys/docker.py", "-y"],
         cwd=work.ROOT,
         env={**os.environ, "UPLIFT_LAB": name},
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
+        capture_output=True,
         check=True,
     )
     return host
