@@ -15,15 +15,17 @@ from uplift.spec.http import Response
 from uplift.spec.influxdb import InfluxDB, Refused, State, plan
 from uplift.spec.influxdb.duration import human, seconds
 from uplift.spec.influxdb.errors import words
+from uplift.spec.influxdb.server import container
 from uplift.spec.influxdb.state import (
     PAGE,
+    Authorization,
     BucketState,
     UserState,
     pages,
     requests,
     understand,
 )
-from uplift.spec.secret import Secret, SecretRef, secret
+from uplift.spec.secret import Secret, SecretRef, references, secret
 
 SETUP = {
     "user": "admin",
@@ -87,6 +89,7 @@ def test_other_lengths_are_refused(value: object) -> None:
 
 BUCKET = {"name": "b"}
 TOKEN = {"description": "t", "write": ["b"], "file": "/etc/t"}
+SERVER = {"image": "influxdb:2.7.12"}
 
 
 @pytest.mark.parametrize(
@@ -115,6 +118,28 @@ TOKEN = {"description": "t", "write": ["b"], "file": "/etc/t"}
         ({"users": [{"name": "x", "password": "plain"}]}, "must be a reference"),
         ({"address": "http://u:p@h:1"}, "without a path and without credentials"),
         ({"organisations": ["main"]}, "organisation 'main' stands here more than once"),
+        ({"tokens": [{**TOKEN, "file": None}]}, "a token needs a place"),
+        ({"tokens": [{**TOKEN, "description": "t (rotation 2)"}]}, "what 'rotation' is for"),
+        ({"tokens": [{**TOKEN, "rotation": "a b"}]}, "influxdb.tokens[0].rotation"),
+        ({"tokens": [{**TOKEN, "secret": "plain"}]}, "must be a reference"),
+        ({"container": {"image": "influxdb:2.7.12", "prot": 1}}, "did you mean 'port'?"),
+        ({"container": {"image": "no image"}}, "an image as 'redis:8'"),
+        ({"container": {**SERVER, "data": "a b"}}, "the name of a volume, or the absolute path"),
+        ({"container": {**SERVER, "data": "/srv/../x"}}, "influxdb.container.data"),
+        ({"container": {**SERVER, "address": "localhost"}}, "influxdb.container.address"),
+        ({"container": {**SERVER, "networks": {"host": []}}}, "influxdb.container.networks"),
+        (
+            {"container": {**SERVER, "environment": {"DOCKER_INFLUXDB_INIT_MODE": "setup"}}},
+            "DOCKER_INFLUXDB_INIT_MODE is not needed: 'setup' sets the server up",
+        ),
+        (
+            {"container": {**SERVER, "environment": {"INFLUXD_BOLT_PATH": "/x"}}},
+            "INFLUXD_BOLT_PATH is not yours to set",
+        ),
+        (
+            {"container": {**SERVER, "environment": {"INFLUX_TOKEN": "x"}}},
+            "variables of the server begin with INFLUXD_",
+        ),
     ],
 )
 def test_a_mistake_in_the_settings_is_named(block: dict[str, Any], said: str) -> None:
@@ -175,6 +200,73 @@ def test_less_is_never_kept_without_leave(hours: int, wanted: int) -> None:
     else:
         assert not less
         assert todo.empty == (hours == wanted)
+
+
+@pytest.mark.parametrize(
+    ("server", "address"),
+    [
+        ({}, "http://127.0.0.1:8086"),
+        ({"address": "0.0.0.0", "port": 1234}, "http://127.0.0.1:1234"),  # noqa: S104
+        ({"address": "10.0.0.1"}, "http://10.0.0.1:8086"),
+        ({"address": "fd00::1"}, "http://[fd00::1]:8086"),
+    ],
+)
+def test_the_address_is_that_of_the_published_port(server: dict[str, Any], address: str) -> None:
+    assert settings(container={**SERVER, **server}).address == address
+    assert settings(container=SERVER, address="https://front").address == "https://front"
+
+
+def test_the_container_is_healthy_when_it_knows_its_operator() -> None:
+    block = settings(container=SERVER)
+    assert block.container is not None
+    it = container(block.container, block.setup.token)
+    assert it.health.http is not None
+    assert it.health.http.bearer == block.setup.token
+    assert it.stateful
+    assert references(block) == [block.setup.password, block.setup.token]
+
+
+def test_a_token_that_a_service_makes_is_no_secret_that_must_be_there() -> None:
+    block = settings(tokens=[{**TOKEN, "file": None, "secret": secret("i/made")}])
+    assert references(block) == [block.setup.password, block.setup.token]
+
+
+def rotated(*labels: str) -> State:
+    """A server with these tokens, all with the same rights."""
+    rights = frozenset({("write", "buckets", "1", "o")})
+    some = [Authorization(it, "o", it, True, rights, Secret(f"value-{it}")) for it in labels]
+    return replace(there(0), authorizations=some)
+
+
+def test_an_old_token_waits_for_places_proof_and_other_hosts() -> None:
+    made = {**TOKEN, "file": None, "rotation": "2", "secret": secret("i/made")}
+    block = settings(tokens=[made])
+    assert plan(block, resolve, rotated("t")).lines == ["token main/t: rotated (2)"]
+    both = rotated("t", "t (rotation 2)")
+    placing = plan(block, resolve, both)
+    assert [str(it) for it in placing.keeps] == ["token main/t: kept as secret('i/made')"]
+    assert (placing.proofs, placing.ready) == ([], [])
+    kept = replace(both, stored={"i/made": Secret("value-t (rotation 2)")})
+    waiting = plan(block, resolve, kept, lambda token, value: ["app-1"])
+    assert waiting.empty
+    assert "the old one stays until app-1 got the new one" in str(waiting.spared[0])
+    proving = plan(block, resolve, kept)
+    assert [it.id for it in proving.proofs] == ["t (rotation 2)"]
+    assert proving.ready == []
+    done = plan(block, resolve, replace(kept, proved=frozenset({"t (rotation 2)"})))
+    assert [str(it.request) for it in done.ready] == ["DELETE /api/v2/authorizations/t"]
+
+
+@given(st.text(min_size=1), st.text(alphabet="abc0-", max_size=5))
+def test_a_token_knows_its_kin_whatever_its_rotation(name: str, word: str) -> None:
+    try:
+        block = settings(tokens=[{**TOKEN, "description": name, "rotation": word}])
+    except SettingsError:
+        return
+    (token,) = block.tokens
+    assert token.is_kin(token.label)
+    assert token.is_kin(name)
+    assert not token.is_kin(f"{name}x")
 
 
 def test_each_write_waits_for_what_it_needs() -> None:
