@@ -41,17 +41,20 @@ class Double:
         words = shlex.split(command.get_raw_value())
         self.commands.append(command.get_raw_value())
         text = "".join(stdin.readlines()) if stdin is not None else ""
-        if "curl" not in words[2]:
+        if "curl" not in words[2] and "nofollow" not in words[2]:
             if "exit " in words[2] and not text:  # a refusal
                 self.said = words[-1]
                 return False, CommandOutput([OutputLine("stderr", self.said)])
             return self._write_files(text), CommandOutput([])
-        lines = [f"http {self._curl(text)}"]
-        for path in words[7:]:
+        asked = [f"http {self._curl(text)}"] if "curl" in words[2] else []
+        return True, self._said(asked, words[7 if asked else 4 :])
+
+    def _said(self, lines: list[str], paths: list[str]) -> CommandOutput:
+        for path in paths:
             mode, owner, content = self.files.get(path, ("", "", b""))
             kind = f"file {mode} {owner} -{base64.b64encode(content).decode()}"
             lines.append(f"file {path} {kind if path in self.files else 'absent'}")
-        return True, CommandOutput([OutputLine("stdout", line) for line in [*lines, "end"]])
+        return CommandOutput([OutputLine("stdout", line) for line in [*lines, "end"]])
 
     def _write_files(self, text: str) -> bool:
         *lines, last = text.splitlines()

@@ -25,7 +25,7 @@ from pyinfra.context import ctx_host, ctx_state
 
 from uplift.operations import influxdb
 from uplift.secrets import forget
-from uplift.spec.influxdb import InfluxDB
+from uplift.spec.influxdb import InfluxDB, InfluxDBClient
 from uplift.spec.secret import secret
 
 VALUES = {name: secrets.token_hex(12) for name in ("ADMIN", "TOKEN", "CI")}
@@ -392,3 +392,44 @@ def test_a_server_that_starts_is_waited_for_and_then_named(
     assert run(execute=False).will_change
     assert run() is None
     assert "it is not ready yet: 503 unavailable: starting, for 1 s" in caplog.text
+
+
+@pytest.fixture
+def tokens(server: Double) -> Run:
+    """Run the operation that brings tokens to another host; None when it failed."""
+
+    def call(listed: list[dict[str, Any]]) -> Any:
+        server.commands, server.said = [], ""
+        state = State(Inventory((["@fake/box"], {"fake_delay": 0})), Config())
+        connect_all(state)
+        host = state.inventory.get_host("@fake/box")
+        meta = None
+        with contextlib.suppress(PyinfraError):
+            settings = InfluxDBClient.parse({"tokens": listed}, path="influxdb_client")
+            added = add_op(
+                state, influxdb.tokens_present, name="Tokens", settings=settings, _sudo=True
+            )
+            (meta,) = added.values()
+            run_ops(state)
+        return None if host in state.failed_hosts else meta
+
+    return call
+
+
+def test_a_token_is_brought_to_another_host_once_and_again_when_it_was_changed(
+    run: Run, tokens: Run, server: Double
+) -> None:
+    lab = {"secret": "i/ci-token", "generate": True}
+    token = {key: value for key, value in BLOCK["tokens"][0].items() if key != "file"}
+    listed = [{"secret": lab, "file": FILE, "owner": "ci"}]
+    assert tokens(listed) is None
+    assert "the controller has no such token yet: deploy the server that makes it" in server.said
+    run({**BLOCK, "tokens": [{**token, "secret": lab}]})
+    value = server.authorizations[0]["token"].encode()
+    assert tokens(listed).did_change()
+    assert server.files[FILE] == ("600", "ci", value)
+    assert not tokens(listed).did_change()
+    server.files[FILE] = ("644", "root", b"other")
+    assert tokens(listed).did_change()
+    assert server.files[FILE] == ("600", "ci", value)
+    assert value.decode() not in "".join(server.commands)

@@ -401,7 +401,7 @@ def test_a_lost_operator_token_comes_back_as_the_page_says(ready: Box) -> None:
     # The last line stores it on the controller.
     on_host, _, store = commands.rstrip().rpartition("\n")
     assert store == "uplift secrets set influxdb/operator"
-    said = ready.sh(re.sub(r"\binfluxdb(?=[\s)])", SERVER, on_host))
+    said = ready.sh(re.sub(r"\binfluxdb(?=[\s)]|$)", SERVER, on_host))
     found = [line for line in said.splitlines() if line != SERVER]
     assert len(found) == 1, len(found)
     # That of the setup is gone for good: the tests that follow go on with this one.
