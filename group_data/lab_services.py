@@ -21,6 +21,8 @@ nexus = {
         # As little as it runs with: by default it takes a quarter of the host's memory, twice.
         "heap": "512m",
         "direct_memory": "512m",
+        # Quick to start, on a busy machine too; a server that stays gains more without it.
+        "java_options": ["-XX:TieredStopAtLevel=1"],
         # A host that is a container itself may not set it.
         "nofile": None,
     },

@@ -40,6 +40,8 @@ def block(version: str = "3.30.0", **fields: Any) -> dict[str, Any]:
         "data": FOLDER,
         "heap": "512m",
         "direct_memory": "512m",
+        # It starts with half the work: what is compiled well pays off later than these tests.
+        "java_options": ["-XX:TieredStopAtLevel=1"],
         "nofile": 16384,
         "stable": 2,
         # On a busy machine.
