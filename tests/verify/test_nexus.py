@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from secrets import token_hex
 
 import pytest
 from testinfra.host import Host
 
 from uplift.facts.nexus_server import NexusServer
+from uplift.secrets import Secret, SecretRef
 from uplift.settings import Settings
 from uplift.spec.container import Container
 from uplift.spec.http import Request, Response, parse, render
 from uplift.spec.nexus.data import Data, properties_file
 from uplift.spec.nexus.data import parse as parse_data
 from uplift.spec.nexus.server import UID, Server, container, memory
+from uplift.verify import nexus
 
 
 @pytest.fixture(scope="module")
@@ -64,3 +66,11 @@ def test_its_data_are_the_servers_alone(data: Data) -> None:
 
 def test_its_own_settings_are_as_ours_say(wanted: Server, data: Data) -> None:
     assert properties_file(wanted, data).why == ()
+
+
+def test_it_holds_what_the_settings_say(
+    host: Host, settings: Settings, secret_values: Mapping[SecretRef, Secret]
+) -> None:
+    if settings.nexus is None:
+        pytest.skip("the settings do not manage a Nexus")
+    assert nexus.differences(host, settings.nexus, secret_values) == ()

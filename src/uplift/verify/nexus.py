@@ -1,0 +1,50 @@
+"""What a Nexus holds, asked from its host and compared as a deploy compares it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from uplift.secrets import Secret, SecretRef, fingerprint_key
+from uplift.spec.http import Basic, parse, render
+from uplift.spec.nexus import Nexus, Refused, State, plan
+from uplift.spec.nexus.record import load, path
+from uplift.spec.nexus.state import requests, understand
+
+if TYPE_CHECKING:
+    from testinfra.host import Host
+
+
+def address(settings: Nexus) -> str:
+    """Return where the server's host reaches it.
+
+    Args:
+        settings: of the server.
+    """
+    return settings.container.url if settings.container else settings.address
+
+
+def differences(host: Host, settings: Nexus, values: Mapping[SecretRef, Secret]) -> tuple[str, ...]:
+    """Return what a deploy would change, a line for each object; it writes nothing.
+
+    Args:
+        host: where the server is.
+        settings: what it shall hold.
+        values: of the secrets.
+    """
+    where = address(settings).rstrip("/")
+    asked = requests(settings, values.__getitem__)
+    config = render(list(asked.values()), where, Basic("admin", values[settings.admin.password]))
+    said = host.run("curl -q --config -", stdin=Secret(config))
+    if said.rc != 0:
+        return (f"{where}: curl's code {said.rc}",)
+    remembered = host.run("cat -- %s", path(where))
+    record = load(remembered.stdout if remembered.rc == 0 else "")
+    responses = parse(said.stdout.encode(), list(asked.values()))
+    try:
+        state = understand(settings, asked, responses, record)
+        if not isinstance(state, State):
+            return (f"{where}: {state.value}",)
+        return tuple(plan(settings, values.__getitem__, state, fingerprint_key()).lines)
+    except Refused as error:
+        return tuple(str(error).splitlines())
