@@ -5,6 +5,7 @@ pyinfra inventories/prod.py deploys/site.py
 
 from pyinfra import host, local
 
+from uplift.operations import container
 from uplift.settings import for_host
 
 # A wrong folder is refused before any part of the site is looked for.
@@ -22,3 +23,5 @@ local.include("deploys/redis.py")
 local.include("deploys/influxdb.py")
 # After the services whose data it is.
 local.include("deploys/backup.py")
+# The last: it names what uplift made here and no deploy above has named.
+container.orphans_listed(name="Containers that no settings name")

@@ -215,8 +215,8 @@ def yielded(operation: Any, said: str, **arguments: Any) -> list[StringCommand]:
 def test_absent_removes_a_container_and_keeps_its_volume() -> None:
     (command,) = yielded(container.absent, KEPT, containers=["redis", "gone"])
     text = script_of(command)
-    assert "docker rm redis\n" in text
-    assert "volume" not in text and "gone" not in text
+    assert "names=redis\n" in text
+    assert "volumes=''\ndelete_data=\n" in text and "gone" not in text
 
 
 def test_absent_takes_volumes_that_are_named_and_confirmed_alone() -> None:
@@ -225,7 +225,7 @@ def test_absent_takes_volumes_that_are_named_and_confirmed_alone() -> None:
     assert "set delete_data to True" in command.get_raw_value()
     assert "exit 64" in command.get_raw_value()
     (command,) = yielded(container.absent, KEPT, **words, delete_data=True)
-    assert "docker volume rm data\n" in script_of(command)
+    assert "volumes=data\ndelete_data=yes\n" in script_of(command)
 
 
 def test_absent_and_pruned_do_nothing_where_nothing_is_left() -> None:
@@ -266,3 +266,82 @@ def test_the_login_of_a_registry_is_found_however_the_file_is_written(
         "password": 'p"a\\:ss',
         "serveraddress": registry,
     }
+
+
+@pytest.mark.parametrize(
+    ("config", "said", "expected"),
+    [
+        (
+            {"credHelpers": {"r.example": "here"}, "credsStore": "no"},
+            {"ServerURL": "r.example", "Username": "joe", "Secret": 'p"a\\ss'},
+            {"username": "joe", "password": 'p"a\\ss', "serveraddress": "r.example"},
+        ),
+        (
+            {"credsStore": "here", "credHelpers": {"other.example": "no"}},
+            {"Secret": "made-up", "Username": "<token>"},
+            {"identitytoken": "made-up", "serveraddress": "r.example"},
+        ),
+        # The helper has none: what the file says.
+        (
+            {"credsStore": "no", "auths": {"r.example": {"auth": "am9lOng="}}},
+            {},
+            {"username": "joe", "password": "x", "serveraddress": "r.example"},
+        ),
+    ],
+)
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_credential_helper_is_asked_by_its_standard_input(
+    tmp_path: Path,
+    config: dict[str, Any],
+    said: dict[str, str],
+    expected: dict[str, str],
+    indent: int | None,
+) -> None:
+    (tmp_path / ".docker").mkdir()
+    (tmp_path / ".docker/config.json").write_text(json.dumps(config, indent=indent))
+    answer = shlex.quote(json.dumps(said, indent=indent))
+    for name, text in {
+        "here": f'[ "$1 $(cat)" = "get r.example" ] && printf "%s\\n" {answer}',
+        "no": "echo credentials not found in native keychain; exit 1",
+    }.items():
+        file = tmp_path / f"docker-credential-{name}"
+        file.write_text(f"#!/bin/sh\n{text}\n")
+        file.chmod(0o755)
+    done = subprocess.run(
+        ["sh", "-c", f"pack() {{ base64 -w 0; }}\n{LOGIN}\nlogin r.example"],
+        env={"HOME": str(tmp_path), "PATH": f"{tmp_path}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(base64.urlsafe_b64decode(done.stdout)) == expected
+
+
+def returned(record: Any, now: Any) -> list[StringCommand]:
+    said = "\n".join(["busy ", "docker yes", f"record {coded(record)}", f"now {coded(now)}", "end"])
+    # A word that only this fact's script has.
+    data = {"fake_delay": 0, "fake_delay_jitter": 0, "fake_responses": {'echo "record': said}}
+    state = State(Inventory((["@fake/box"], data)), Config())
+    connect_all(state)
+    with ctx_state.use(state), ctx_host.use(state.inventory.get_host("@fake/box")):
+        return list(container.returned._inner(container="redis", record="adopted"))
+
+
+def test_a_record_comes_back_by_one_job_whose_variables_are_in_no_command() -> None:
+    old = inspect(settings(environment={"PASSWORD": WORD}))
+    (command,) = returned(
+        {"container": [old], "image": [{"Config": IMAGE.config}]}, [inspect(settings())]
+    )
+    assert WORD not in command.get_raw_value()
+    text = script_of(command)
+    assert base64.b64encode(WORD.encode()).decode() in text
+    done = subprocess.run(["sh", "-n"], input=text, text=True, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_is_back_already_is_left_and_without_a_record_that_is_said() -> None:
+    old = inspect(settings())
+    assert returned({"container": [old]}, [old]) == []
+    assert returned({"container": [old]}, []) != []
+    (command,) = returned({}, [old])
+    assert "it was never replaced" in command.get_raw_value()

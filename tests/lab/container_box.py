@@ -6,6 +6,7 @@ A plugin of the test files that name it in ``pytest_plugins``.
 from __future__ import annotations
 
 import json
+import re
 import secrets as random
 import shlex
 import subprocess
@@ -46,9 +47,9 @@ mark() {{
 }}
 """
 
-# Two servers at once, were it for a tenth of a second, leave a line.
+# Two servers at once, were it for a second, leave a line.
 WATCH = """
-while sleep 0.1; do
+while sleep 0.5; do
   [ "$(pgrep -xc redis-server)" -lt 2 ] || ps -C redis-server -o pid,args >>/run/uplift-two-servers
 done
 """
@@ -121,28 +122,40 @@ class Box:
         """Apply a container that must fail, and return what the host said, without -v."""
         done = self.pyinfra(*self.words(*blocks, mark=mark, call=call), check=False)
         assert done.returncode == 1, done.stdout + done.stderr
-        lines = (done.stdout + done.stderr).splitlines()
-        before = "] uplift: redis: "
-        return [line.partition(before)[2] for line in lines if before in line]
+        # Hosts' names are padded to the longest one of the inventory.
+        said = re.findall(r"\] +uplift: redis: (.*)", done.stdout + done.stderr)
+        assert said, done.stdout + done.stderr
+        return said
 
     def started(self) -> str:
         return self.sh('docker inspect -f "{{.Id}} {{.State.StartedAt}}" redis')
 
-    def put(self) -> None:
+    def put(self, first: str = ":") -> None:
         """Give the key a new value, which must be there from now on."""
         self.key = word()
-        assert self.sh(f"docker exec redis redis-cli set key {self.key}") == "OK"
+        assert self.sh(f"{first}; docker exec redis redis-cli set key {self.key}") == "OK"
 
-    def check(self, block: dict[str, Any]) -> None:
-        """All is as wanted: nothing changes any more, the data is there, one server alone."""
-        assert self.apply(block) is False
+    def check(self, block: dict[str, Any], *, changed: bool = False) -> None:
+        """All is as wanted: nothing changes any more, the data is there, one server alone.
+
+        With ``changed``, one run of the operation changes something first.
+        """
+        if changed:
+            twice = f"{CONVERGED}\n{CONVERGED.replace('Containers', 'Again')}"
+            done = self.pyinfra(*self.words(block, call=twice), "--json")
+            first, again = json.loads(done.stdout)["results"]["operations"]
+            assert (first["success"], again["no_change"]) == ([self.name], [self.name])
+        else:
+            assert self.apply(block) is False
         found = self.sh(
-            "docker exec redis redis-cli get key;"
+            "docker exec redis sh -c 'redis-cli get key; echo $A; cat /run/secrets/* 2>&-'; echo;"
             "docker ps -a --filter volume=uplift-test --format '{{.Names}}';"
             "ls -d /var/lib/uplift/containers/redis/journal /etc/uplift/secrets/redis--previous"
             "  2>/dev/null; cat /run/uplift-two-servers 2>/dev/null; echo end"
         )
-        assert found.split("\n") == [self.key, "redis", "end"]
+        env = block.get("environment", {}).get("A", "")
+        secrets = self.secrets.values() if "secrets" in block else [""]
+        assert found.split("\n") == [self.key, env, *secrets, "redis", "end"]
         self.last = block
 
     def clean(self) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from uplift.operations.container_script import render
 from uplift.spec.container import Container
-from uplift.spec.container.arguments import create, further_networks, update
+from uplift.spec.container.arguments import create, update
 from uplift.spec.container.image import Reference, Resolved
 from uplift.spec.container.kept import Kept, surplus
 from uplift.spec.container.kept import parse as parse_kept
@@ -322,7 +322,6 @@ def test_the_command_line_of_docker_create() -> None:
         "--restart=on-failure:3",
         "--env=WITH=a=b c",
     } <= set(words)
-    assert further_networks(it) == [["front"]]
 
 
 @pytest.mark.parametrize(

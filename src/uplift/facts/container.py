@@ -13,14 +13,35 @@ from uplift.spec.container.image import Reference
 from uplift.spec.container.kept import Kept
 from uplift.spec.container.kept import parse as parse_kept
 from uplift.spec.container.models import OURS, SECRETS, Container
+from uplift.spec.container.record import Recorded
+from uplift.spec.container.record import parse as parse_record
 from uplift.spec.container.state import STATE, State, parse
 
 LOGIN = r"""
+# $1 key of $said: its text with JSON's own backslashes
+json_text() {
+  printf %s "$said" | tr -d '\n' | sed -n "s/.*\"$1\" *: *\"\(\([^\"\\\\]\|\\\\.\)*\)\".*/\1/p"
+}
 # $1 registry, as config.json names it: what the Engine's API takes as X-Registry-Auth
 login() {
   [ -r "$HOME/.docker/config.json" ] || return 0
   pattern=$(printf %s "$1" | sed 's/[.[\*^$/]/\\&/g')
-  pair=$(tr -d '\n\t' <"$HOME/.docker/config.json" |
+  text=$(tr -d '\n\t' <"$HOME/.docker/config.json")
+  # A helper for this registry, else the one for all: Docker asks them before its own file.
+  helper=$(printf %s "$text" |
+    sed -n "s/.*\"credHelpers\" *: *{[^}]*\"$pattern\" *: *\"\([A-Za-z0-9._-]*\)\".*/\1/p")
+  [ -n "$helper" ] ||
+    helper=$(printf %s "$text" | sed -n 's/.*"credsStore" *: *"\([A-Za-z0-9._-]*\)".*/\1/p')
+  if [ -n "$helper" ] &&
+      said=$(printf %s "$1" | timeout 30 "docker-credential-$helper" get 2>/dev/null); then
+    user=$(json_text Username) secret=$(json_text Secret)
+    case $user in
+      '<token>') printf '{"identitytoken":"%s","serveraddress":"%s"}' "$secret" "$1" ;;
+      *) printf '{"username":"%s","password":"%s","serveraddress":"%s"}' "$user" "$secret" "$1" ;;
+    esac | pack | tr '+/' '-_'
+    return
+  fi
+  pair=$(printf %s "$text" |
     sed -n "s/.*\"$pattern\" *: *{[^}]*\"auth\" *: *\"\([^\"]*\)\".*/\1/p" | base64 -d 2>/dev/null)
   [ -n "$pair" ] || return 0
   pair=$(printf %s "$pair" | sed 's/[\\"]/\\&/g')
@@ -95,6 +116,20 @@ echo end
 """
 
 
+def _filled(text: str, **more: str) -> str:
+    words = {
+        "settled": job.settled("container"),
+        "login": LOGIN.strip(),
+        "state": STATE,
+        "secrets": SECRETS,
+        "label": OURS,
+        **more,
+    }
+    for word, value in words.items():
+        text = text.replace(f"@{word}@", value)
+    return text
+
+
 class Containers(FactBase[State | None]):
     """
     Return the named containers and all that this tool made, as :class:`State`.
@@ -114,15 +149,7 @@ class Containers(FactBase[State | None]):
         + containers: which ones
         + more: shell text that prints lines of a subject's own; it can use ``dk`` and ``pack``
         """
-        text = _SCRIPT.replace("@settled@", job.settled("container"))
-        for word, value in {
-            "login": LOGIN.strip(),
-            "state": STATE,
-            "secrets": SECRETS,
-            "label": OURS,
-            "more": more,
-        }.items():
-            text = text.replace(f"@{word}@", value)
+        text = _filled(_SCRIPT, more=more)
         words: list[str] = []
         for it in containers:
             reference = Reference.parse(it.image)
@@ -146,6 +173,11 @@ echo "busy $busy"
 if [ -S /var/run/docker.sock ] && dk version >/dev/null; then echo "docker yes"
 else echo "docker no"; echo end; exit 0; fi
 dk ps -a --format 'container {{.Names}}'
+dk ps -a --filter label=@label@managed \
+  --format 'managed {{.Names}} {{.Label "@label@container"}}'
+for folder in "@state@"/* "@secrets@"/*; do
+  [ ! -d "$folder" ] || echo "folder ${folder##*/}"
+done
 dk volume ls --format 'volume {{.Name}}'
 dk image ls -q --no-trunc | sort -u | sed 's/^/image /'
 dk ps -aq | xargs -r docker inspect --format 'used {{.Image}}' 2>/dev/null
@@ -170,8 +202,7 @@ class Releases(FactBase[Kept | None]):
 
     def command(self) -> StringCommand:
         """Return the one script that reads everything."""
-        text = _KEPT.replace("@settled@", job.settled("container")).replace("@state@", STATE)
-        return StringCommand("sh", "-c", QuoteString(text), "uplift")
+        return StringCommand("sh", "-c", QuoteString(_filled(_KEPT)), "uplift")
 
     def process(self, output: Iterable[str]) -> Kept:
         """Turn the script's lines into a value."""
@@ -179,3 +210,47 @@ class Releases(FactBase[Kept | None]):
             return parse_kept(output)
         except (ValueError, KeyError, IndexError) as error:
             raise FactProcessError(f"releases: {error}") from error
+
+
+_RECORD = r"""
+export LC_ALL=C PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin" HOME=/root
+dk() { timeout 60 docker -H unix:///var/run/docker.sock "$@" 2>/dev/null; }
+pack() { base64 -w 0; }
+@settled@
+echo "busy $busy"
+if [ -S /var/run/docker.sock ] && dk version >/dev/null; then echo "docker yes"
+else echo "docker no"; fi
+[ ! -s "@state@/$1/journal" ] || echo "journal $(tail -n 1 "@state@/$1/journal")"
+echo "record $(cat "@state@/$1/$2.json" 2>/dev/null | pack)"
+echo "now $(dk inspect --type container "$1" | pack)"
+echo end
+"""
+
+
+class Record(FactBase[Recorded | None]):
+    """
+    Return what is kept of a container that was replaced, as :class:`Recorded`.
+
+    Read it with ``read_quietly``: what ``docker inspect`` says may hold secrets.
+    None means that the host could not be read.
+    """
+
+    @staticmethod
+    def default() -> None:
+        """Return None: pyinfra has failed the host by then."""
+
+    def command(self, container: str, record: str) -> StringCommand:
+        """Return the one script that reads everything.
+
+        + container: its name
+        + record: previous or adopted
+        """
+        words = map(QuoteString, (container, record))
+        return StringCommand("sh", "-c", QuoteString(_filled(_RECORD)), "uplift", *words)
+
+    def process(self, output: Iterable[str]) -> Recorded:
+        """Turn the script's lines into a value."""
+        try:
+            return parse_record(output)
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            raise FactProcessError(f"record: {error}") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import shlex
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 
@@ -12,14 +11,15 @@ from pyinfra.api.command import StringCommand
 from pyinfra.api.operation import operation
 from pyinfra.context import host
 
-from uplift.facts.container import Containers, Releases
+from uplift.facts.container import Containers
 from uplift.facts.script import HiddenInput, read_quietly
 from uplift.operations import job, script
+from uplift.operations.container_removal import absent, orphans_listed, pruned, remember_names
+from uplift.operations.container_return import returned
 from uplift.operations.container_script import render, settling
 from uplift.secrets import fingerprint_key, require
 from uplift.spec.container.diff import Values
-from uplift.spec.container.kept import Kept, surplus
-from uplift.spec.container.models import OURS, SECRETS, Container
+from uplift.spec.container.models import OURS, Container
 from uplift.spec.container.plan import (
     NO_PREPARATION,
     Plan,
@@ -28,8 +28,10 @@ from uplift.spec.container.plan import (
     check_host,
     plan,
 )
-from uplift.spec.container.state import STATE, State
+from uplift.spec.container.state import State
 from uplift.spec.errors import UpliftError
+
+__all__ = ["absent", "converged", "orphans_listed", "pruned", "returned"]
 
 
 @operation()
@@ -143,6 +145,7 @@ def converge(
     Returns:
         Whether anything was changed; None when it was refused.
     """
+    remember_names(containers)
     for name in orphans(containers, state):
         host.log(
             f"{name}: not in the settings any more, left as it is: docker rm -f {name}",
@@ -209,99 +212,3 @@ def orphans(containers: Sequence[Container], state: State) -> list[str]:
         if own and labels.get(f"{OURS}container") not in names:
             found.append(name)
     return sorted(found)
-
-
-@operation()
-def absent(
-    containers: Sequence[str], volumes: Sequence[str] = (), delete_data: bool = False
-) -> Generator[StringCommand, None, None]:
-    """Remove containers with their secret files, and volumes when that is confirmed.
-
-    + containers: names
-    + volumes: names of volumes that go with them
-    + delete_data: must be True when volumes are named: nothing brings them back
-
-    **Example:**
-
-    .. code:: python
-
-        container.absent(name="No cache", containers=["cache"])
-    """
-    if volumes and not delete_data:
-        yield script.refuse(
-            f"containers: removing {', '.join(volumes)} deletes data: set delete_data to True",
-            code=64,
-        )
-        return
-    kept = host.get_fact(Releases)
-    if kept is None:
-        return
-    if reason := _unready(kept):
-        yield script.refuse(reason)
-        return
-    gone = [name for name in containers if name in kept.containers]
-    empty = [name for name in volumes if name in kept.volumes]
-    if not gone and not empty:
-        host.noop("these containers are absent")
-        return
-    text = _removal(gone, empty)
-    yield job.start(job.identity("container", text, repr(kept)), text)
-    host.log(f"removed: {', '.join([*gone, *empty])}")
-
-
-@operation()
-def pruned(containers: Sequence[Container]) -> Generator[StringCommand, None, None]:
-    """Remove images of old releases of these containers.
-
-    + containers: as they are; ``keep.images`` says how many good releases stay of each
-
-    What a container has, running or stopped, stays whatever its age, and so do the images of the
-    last good releases of every other container.
-
-    **Example:**
-
-    .. code:: python
-
-        container.pruned(name="Old images", containers=[redis])
-    """
-    kept = host.get_fact(Releases)
-    if kept is None:
-        return
-    if reason := _unready(kept):
-        yield script.refuse(reason)
-        return
-    images = surplus(containers, kept)
-    if not images:
-        host.noop("no image is left over")
-        return
-    yield script.run(_PRUNE, *images, timeout=600)
-    host.log(f"removed {len(images)} images of old releases")
-
-
-def _unready(kept: Kept) -> str:
-    if not kept.docker:
-        return "containers: there is no Docker Engine that answers on this host"
-    return f"containers: {kept.busy} is still at work: run again" if kept.busy else ""
-
-
-# All names of an image in one command: the last one takes it away. Never with force: what a
-# container has come to use in the meantime stays.
-_PRUNE = r"""
-for id do
-  docker image inspect --format '{{join .RepoTags " "}} {{join .RepoDigests " "}}' "$id" |
-    xargs docker rmi >/dev/null || exit 1
-done
-"""
-
-
-def _removal(containers: Sequence[str], volumes: Sequence[str]) -> str:
-    lines = ["set -eu"]
-    for name in containers:
-        word = shlex.quote(name)
-        lines += [
-            f"docker update --restart=no {word} >/dev/null; docker stop {word} >/dev/null",
-            f"docker rm {word}",
-            f"rm -rf {SECRETS}/{word} {STATE}/{word}",
-        ]
-    lines += [f"docker volume rm {shlex.quote(name)}" for name in volumes]
-    return "\n".join([*lines, ""])

@@ -9,19 +9,23 @@ at any moment: a step that failed with it is done again.
 from __future__ import annotations
 
 import base64
+import json
 import shlex
 import string
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from uplift.operations import container_probe
 from uplift.operations.container_settle import SETTLE
 from uplift.operations.container_settle import UNDO as UNDO_TEXT
 from uplift.operations.container_steps import BASE
 from uplift.operations.container_steps import STEPS as STEPS_TEXT
-from uplift.spec.container.arguments import create, further_networks, update
+from uplift.spec.container.arguments import create, update
+from uplift.spec.container.health import Health
 from uplift.spec.container.image import Reference, Resolved
 from uplift.spec.container.models import OURS, SECRETS, Container
 from uplift.spec.container.plan import NO_PREPARATION, STEPS, UNDO, Plan, Preparation
+from uplift.spec.container.record import IMAGE as RECORDED_IMAGE
+from uplift.spec.container.record import Recorded, body, exposed, further_networks, sources
 from uplift.spec.container.state import STATE, State
 from uplift.spec.container.units import memory_bytes
 from uplift.spec.secret import Secret, SecretRef, references
@@ -78,6 +82,78 @@ def settling(it: Container, values: Mapping[SecretRef, Secret]) -> str:
         container_probe.command(it.health),
         _payload(it, values),
         "settle\nheadline settled\n",
+    )
+
+
+def returning(name: str, found: Recorded) -> str:
+    """Return the shell text that makes a container again from its record; it holds its variables.
+
+    Args:
+        name: of the container.
+        found: the record.
+    """
+    old = found.container or {}
+    health, further = Health(), further_networks(old)
+    masked = _coded("\n".join(exposed(old, found.image)))
+    named = [*further, *body(old)["NetworkingConfig"]["EndpointsConfig"]]
+    variables = {
+        "name": name,
+        "current": name,
+        "image": old["Image"],
+        "sources": " ".join(sources(old, found.image)),
+        "local": "",
+        "tag": "",
+        "need": str(memory_bytes(Container.model_fields["free_disk"].default) // 1024),
+        "data": "",
+        "networks": " ".join(named),
+        "owner": "0",
+        # Those of the releases stay, and so do the records.
+        "keep_copies": "1000000",
+        "returns": "yes",
+    }
+    return _whole(
+        {**variables, **container_probe.settings(health, {})},
+        container_probe.command(health),
+        _RETURN,
+        f"write_env() {{ printf %s {_coded(json.dumps(body(old)))} | base64 -d |\n"
+        f'  sed "s,{RECORDED_IMAGE},$image," >"$dir/env"; }}\n',
+        f"connect() {{ :{connects(further)}; }}\n",
+        f'printf %s {masked} | base64 -d >"$dir/secrets.mask"\n',
+        'cp "$dir/secrets.mask" "$dir/mask"\n',
+        _main(Plan("replace", ("brought back from its record",)), None),
+    )
+
+
+# The Engine's API takes what `docker inspect` says; its client does not.
+_RETURN = r"""
+for one in $sources; do
+  ! dk image inspect "$one" >/dev/null 2>&1 || { image=$one; break; }
+  # Where the host has none of them, the last is the one to pull.
+  image=$one
+done
+prepare() { :; }
+write_secrets() { [ ! -d "$secrets--previous" ] || cp -a "$secrets--previous/." "$secrets/"; }
+make() {
+  said=$(curl -sS --max-time 120 --unix-socket /var/run/docker.sock --data-binary @"$dir/env" \
+    -H 'Content-Type: application/json' "http://docker/containers/create?name=$next") || return 1
+  made=$(printf %s "$said" | sed -n 's/.*"Id":"\([0-9a-f]\{64\}\)".*/\1/p')
+  [ -n "$made" ] || { printf '%s\n' "$said" >&2; return 1; }
+  echo "$made"
+}
+"""
+
+
+def connects(networks: Mapping[str, Sequence[str]], variable: str = "new") -> str:
+    """Return shell text that connects a new container to further networks.
+
+    Args:
+        networks: aliases by network.
+        variable: of the shell, which holds the container's id.
+    """
+    return "".join(
+        f" && dk network connect {''.join(f'--alias {shlex.quote(one)} ' for one in aliases)}"
+        f'{shlex.quote(name)} "${variable}"'
+        for name, aliases in networks.items()
     )
 
 
@@ -153,13 +229,10 @@ def _payload(it: Container, values: Mapping[SecretRef, Secret]) -> str:
 
 def _making(it: Container, resolved: Resolved, state: State) -> str:
     words = shlex.join(create(it, resolved, state.limits))
-    connects = "".join(
-        f' && dk network connect {shlex.join(one[:-1])} {one[-1]} "$new"'
-        for one in further_networks(it)
-    )
+    further = {one.name: one.aliases for one in it.networks[1:]}
     return (
         f'make() {{ dk create --pull never --name "$next" --env-file "$dir/env" {words}; }}\n'
-        f"connect() {{ :{connects}; }}\n"
+        f"connect() {{ :{connects(further)}; }}\n"
     )
 
 

@@ -115,6 +115,9 @@ do_pull() {
 fits() {
   has=$(dk image inspect --format '{{.Os}}/{{.Architecture}}' "$image") || return 1
   host=$(dk version --format '{{.Server.Os}}/{{.Server.Arch}}') || return 1
+  case $has in */amd64) cpu=x86_64 ;; */arm64) cpu=aarch64 ;; */386) cpu=i386 ;;
+    *) cpu=${has#*/} ;; esac
+  [ ! -e "/proc/sys/fs/binfmt_misc/qemu-$cpu" ] || return 0
   case "$has on $host" in
     "$host on $has"|"linux/386 on linux/amd64"|"linux/arm on linux/arm64") ;;
     *) reason="no image for this architecture: it is for $has, the host is $host"; return 1 ;;
@@ -194,7 +197,9 @@ do_finish() {
     done
   closed
 }
-archive() { [ ! -e "$dir/record" ] || keep "$1.json" "$(cat "$dir/record")"; }
+archive() {
+  [ -n "${returns-}" ] || [ ! -e "$dir/record" ] || keep "$1.json" "$(cat "$dir/record")"
+}
 closed() {
   rm -f "$dir/journal"; sync "$dir"
 }

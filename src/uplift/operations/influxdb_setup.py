@@ -10,8 +10,9 @@ from __future__ import annotations
 import base64
 import shlex
 
+from uplift.operations.container_script import connects
 from uplift.spec.container import Container
-from uplift.spec.container.arguments import create, further_networks
+from uplift.spec.container.arguments import create
 from uplift.spec.container.image import Resolved
 from uplift.spec.container.models import OURS
 from uplift.spec.container.state import STATE, State
@@ -169,12 +170,9 @@ def render_job(
 def _making(server: Server, it: Container, resolved: Resolved, state: State) -> str:
     once = it.model_copy(update={"name": server.setup_name, "ports": (), "restart": "no"})
     words = shlex.join(create(once, resolved, state.limits))
-    connects = "".join(
-        f' && dk network connect {shlex.join(one[:-1])} {one[-1]} "$id"'
-        for one in further_networks(once)
-    )
+    further = connects({one.name: one.aliases for one in once.networks[1:]}, "id")
     made = f'make() {{ dk create --pull never --name "$once" {words}; }}'
-    return f"{made}\nconnect() {{ :{connects}; }}\n"
+    return f"{made}\nconnect() {{ :{further}; }}\n"
 
 
 def _requests(settings: InfluxDB, resolve: Resolve) -> dict[str, str]:

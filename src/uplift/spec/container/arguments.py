@@ -34,14 +34,6 @@ def create(it: Container, resolved: Resolved, limits: Collection[str]) -> list[s
     ]
 
 
-def further_networks(it: Container) -> list[list[str]]:
-    """Return the words of ``docker network connect`` for all networks but the first."""
-    return [
-        [*(word for alias in one.aliases for word in ("--alias", alias)), one.name]
-        for one in it.networks[1:]
-    ]
-
-
 def update(it: Container, fields: Collection[str]) -> list[str]:
     """Return the options of ``docker update`` that bring these fields to what is wanted.
 

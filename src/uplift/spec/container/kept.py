@@ -21,6 +21,8 @@ class Kept:
         images: ids of all images.
         used: ids of those that a container has, whoever made it.
         releases: image ids of each container's good releases, oldest first.
+        folders: names of containers that have records or secret files, though they may be gone.
+        managed: what this tool made: the name in the settings, by name.
     """
 
     docker: bool
@@ -30,6 +32,8 @@ class Kept:
     images: frozenset[str] = frozenset()
     used: frozenset[str] = frozenset()
     releases: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    folders: frozenset[str] = frozenset()
+    managed: Mapping[str, str] = field(default_factory=dict)
 
 
 def parse(lines: Iterable[str]) -> Kept:
@@ -50,6 +54,8 @@ def parse(lines: Iterable[str]) -> Kept:
         images=frozenset(values[0] for values in found.get("image", ())),
         used=frozenset(values[0] for values in found.get("used", ())),
         releases=releases,
+        folders=frozenset(values[0] for values in found.get("folder", ())),
+        managed={values[0]: values[-1] for values in found.get("managed", ())},
     )
 
 

@@ -109,10 +109,11 @@ def parse(lines: Iterable[str]) -> State:
 
 
 def _objects(found: Mapping[str, list[list[str]]], word: str) -> list[dict[str, Any]]:
-    return [one for values in found.get(word, ()) for one in json.loads(_text(values) or "[]")]
+    return [one for values in found.get(word, ()) for one in json.loads(unpacked(values) or "[]")]
 
 
-def _text(values: list[str]) -> str:
+def unpacked(values: list[str]) -> str:
+    """Return the text that the script packed as the last of these words; empty without one."""
     return base64.b64decode(values[-1], validate=True).decode() if values else ""
 
 
