@@ -81,7 +81,7 @@ def test_a_failed_upgrade_that_damages_the_volume_leaves_the_old_one_with_all_po
 
 def test_a_damaged_server_comes_back_by_restore_under_the_newer_version(box: Box) -> None:
     damage(box)
-    assert box.sh(f"test -e {VOLUME}/engine/data/.. && ls {VOLUME}/engine/data | wc -l") == "0"
+    assert box.sh(f"ls {VOLUME}/engine/data 2>/dev/null | wc -l") == "0"
     assert "restored" in box.restore()
     assert box.points() == POINTS
 
@@ -190,7 +190,8 @@ def test_a_full_disk_is_told_before_anything_is_written(box: Box) -> None:
 
 
 def test_a_restore_that_fails_puts_the_present_state_back(box: Box) -> None:
-    box.api("POST", "write?org=main&bucket=metrics&precision=s", "m,host=new f=1 1800000000")
+    points = box.points()
+    box.api("POST", "write?org=main&bucket=metrics&precision=s", "m,host=new f=1 1600000000")
     # The server is not let go on with what was restored, once.
     box.sh(
         f"sed 's/^serves() {{/serves() {{ echo stopped by the test >\"$new\\/why\"; return 1;/' "
@@ -199,7 +200,8 @@ def test_a_restore_that_fails_puts_the_present_state_back(box: Box) -> None:
     done = box.sh("sh /run/uplift-test-program restore latest replace", check=False)
     assert "stopped by the test" in done
     assert "the state of before is back" in done
-    assert box.points() == POINTS + 1
+    # What came after the backup is there as well.
+    assert box.points() == points + 1
 
 
 @pytest.mark.crash
