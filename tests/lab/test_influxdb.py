@@ -191,7 +191,7 @@ DRIFTS: dict[str, tuple[Callable[[Box], Any], list[str]]] = {
 }
 
 
-QUICK = ("bucket deleted", "token disabled", "organisation missing")
+QUICK = ("bucket deleted", "token disabled")
 
 
 @pytest.mark.parametrize(
