@@ -358,9 +358,9 @@ KILL = """
 import os, signal
 from uplift.operations import influxdb_api
 real = influxdb_api.{name}
-def killing(*args, **more):
+def killing(state, host, *args):
     if {moment!r} == "after":
-        assert real(*args, **more)
+        assert real(state, host, *args)
     os.kill(os.getpid(), signal.SIGKILL)
 influxdb_api.{name} = killing
 """
