@@ -39,7 +39,7 @@ put_aside() {
 }
 put_back() {
   { read -r phase; read -r aside; read -r mode owner; } <"$work/aside" || return 1
-  dk update --restart=no "$container" >/dev/null; (limit=3700; dk stop "$container") >/dev/null
+  still || return 1
   [ "$phase" = moving ] || find "$src" -mindepth 1 -delete || return 1
   if [ -d "$aside" ]; then
     find "$aside" -mindepth 1 -maxdepth 1 -exec mv -t "$src" -- {} + || return 1

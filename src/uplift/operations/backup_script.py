@@ -92,7 +92,13 @@ halt() {
     on-failure:*) ;; *) policy=${policy%:*} ;; esac
   printf '%s %s\n' "$policy" "$(state_of '{{.State.Status}}')" >"$work/halted.new"
   sync "$work/halted.new"; mv "$work/halted.new" "$work/halted"
-  dk update --restart=no "$container" >/dev/null && (limit=3700; dk stop "$container") >/dev/null
+  still
+}
+# First that nothing starts it again; one that starts over and over cannot be updated before it is
+# stopped, though.
+still() {
+  dk update --restart=no "$container" >/dev/null 2>&1
+  (limit=3700; dk stop "$container") >/dev/null && dk update --restart=no "$container" >/dev/null
 }
 resume() {
   [ -e "$work/halted" ] || return 0
