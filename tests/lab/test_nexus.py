@@ -220,7 +220,7 @@ def curl(shell: Shell) -> Callable[..., str]:
         body: bool = False,
         password: str | None = None,
     ) -> str:
-        given = VALUES[user.upper()] if password is None else password
+        given = VALUES.get(user.upper(), "") if password is None else password
         escaped = given.replace("\\", "\\\\").replace('"', '\\"')
         config = f'user = "{user}:{escaped}"\n' if user != "nobody" else ""
         words = ["curl", "-s", "-X", method, "--config", "-", f"{ADDRESS}{path}"]
