@@ -18,6 +18,7 @@ SUBJECTS = [
     "clients",
     "docker",
     "influxdb",
+    "nexus",
     "packages",
     "redis",
     "registry",
