@@ -19,9 +19,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from uplift.facts.http import Sent
+from uplift.facts.packages import Found
 from uplift.index import packages as index
 from uplift.operations.packages_script import Sending
 from uplift.operations.packages_work import Work, expected, outcomes
+from uplift.secrets import forget
 from uplift.spec.errors import SettingsError, UpliftError
 from uplift.spec.http import Response
 from uplift.spec.packages import Artifact, Packages, Plan, Status, Sum, plan, understand
@@ -470,3 +473,38 @@ def test_a_dry_run_tells_what_is_pending(tmp_path: Path, files: tuple[Artifact, 
 def test_nothing_listed_is_an_error() -> None:
     with pytest.raises(UpliftError, match="lists no package"):
         Work.of(block())
+
+
+def found(work: Work, tools: set[str], status: int) -> Found:
+    """Return what a host says of repositories that all answer alike."""
+    body = b"<html></html>"
+    answer = body + f"\n{status} 0 {len(body)} text/html\n".encode()
+    sums = tuple(Sum(404, 0, "") for _ in work.asked.raw)
+    return Found(frozenset(tools), Sent(curl=True, raw=answer * len(work.asked.pages)), sums)
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Work]:
+    monkeypatch.setenv("UPLIFT_SECRET_NEXUS_DEPLOYER", PASSWORD)
+    forget()
+    (tmp_path / "a-1.0.tar.gz").write_bytes(b"a")
+    (tmp_path / "notes").write_bytes(b"n")
+    yield Work.of(
+        block(
+            {"name": "a", "repository": "py", "files": [str(tmp_path / "*.gz")]},
+            {"name": "n", "repository": "files", "files": [str(tmp_path / "notes")]},
+        )
+    )
+    forget()
+
+
+def test_a_program_that_the_host_lacks_is_named_with_the_way_to_install_it(work: Work) -> None:
+    assert len(work.examine(found(work, {"curl", "uv"}, 200)).todo) == 2
+    with pytest.raises(UpliftError, match=r"uv is not installed on this host.*deploys/uv\.py"):
+        work.examine(found(work, {"curl"}, 200))
+
+
+def test_work_never_shows_its_passwords(work: Work) -> None:
+    assert PASSWORD in work.asked.config
+    assert PASSWORD not in repr(work)
+    assert PASSWORD not in str(work.questions)
