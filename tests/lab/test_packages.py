@@ -156,7 +156,7 @@ class RequestLog:
             time.sleep(1)
 
 
-# In this order: the first finds an empty server, what follows needs the packages.
+# In this order: the first finds an empty server.
 
 
 def test_a_dry_run_tells_what_is_missing_and_writes_nothing(
@@ -185,6 +185,7 @@ def test_everything_is_published_once_and_the_second_run_writes_nothing(
 
 def test_a_deploy_does_the_same_work(
     server: dict[str, Any],
+    publish: Publish,
     project: Path,
     pyinfra: Run,
     tmp_path: Path,
@@ -194,6 +195,7 @@ def test_a_deploy_does_the_same_work(
     for name, password in server["passwords"].items():
         monkeypatch.setitem(environment, name, password)
     inventory = inventory_of(tmp_path, "builders", packages=settings_of(server["host"], project))
+    publish()
     words = (inventory, "deploys/packages.py", "-y", "-vvv", "--debug")
     same = pyinfra(*words)
     assert "all 14 files are served as they are here" in same.stdout + same.stderr
@@ -210,6 +212,7 @@ def test_a_deploy_does_the_same_work(
 def test_other_content_of_a_version_is_refused_with_both_hashes_and_nothing_is_sent(
     server: dict[str, Any], publish: Publish, project: Path, ssh: Run
 ) -> None:
+    publish()
     with (project / "packages/maestro-core-db/README.md").open("a") as file:
         file.write("changed\n")
     (project / "npm/types/index.js").write_text("export default 1;\n")
@@ -284,6 +287,7 @@ def wheel() -> bytes:
 
 def test_a_package_of_ours_is_installed_through_the_index_with_a_password_and_not_without(
     server: dict[str, Any],
+    publish: Publish,
     pyinfra: Run,
     ssh: Run,
     hosts: list[dict[str, Any]],
@@ -291,6 +295,7 @@ def test_a_package_of_ours_is_installed_through_the_index_with_a_password_and_no
     environment: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    publish("maestro-core-logging", "maestro-core-config", "@maestro/types")
     app = next(host["name"] for host in hosts if "apps" in host["groups"])
     monkeypatch.setitem(environment, READER, server["passwords"][READER])
     url = f"http://{server['host']}:{PORT}/repository"
@@ -308,11 +313,11 @@ def test_a_package_of_ours_is_installed_through_the_index_with_a_password_and_no
     inventory = inventory_of(tmp_path, "apps", clients=clients)
     for part in ("certificates", "uv", "clients"):
         pyinfra(inventory, f"deploys/{part}.py", "-y")
-    good = ssh(app, f"sudo -u app -i sh -c '{INSTALL}'")
+    good = ssh(app, f"sudo -H -u app sh -c '{INSTALL}'")
     assert "1.0.0" in good.stdout
     # The control: without the login the same commands fail, at the server's word.
-    ssh(app, "sudo -u app -i rm .netrc .npmrc")
-    bad = ssh(app, f"sudo -u app -i sh -c '{INSTALL}'", check=False)
+    ssh(app, "sudo rm /home/app/.netrc /home/app/.npmrc")
+    bad = ssh(app, f"sudo -H -u app sh -c '{INSTALL}'", check=False)
     assert bad.returncode != 0
     assert "401" in bad.stderr or "authentication" in bad.stderr.lower(), bad.stderr
 
@@ -328,8 +333,14 @@ INSTALL = (
 
 
 def test_verification_reads_every_file_to_its_end(
-    server: dict[str, Any], project: Path, uplift: Run, environment: dict[str, str], tmp_path: Path
+    server: dict[str, Any],
+    publish: Publish,
+    project: Path,
+    uplift: Run,
+    environment: dict[str, str],
+    tmp_path: Path,
 ) -> None:
+    publish()
     inventory = inventory_of(tmp_path, "builders", packages=settings_of(server["host"], project))
     known = {**environment, **server["passwords"]}
     words = ("verify", inventory, "--tests", "tests/verify/test_packages.py", "--json")
