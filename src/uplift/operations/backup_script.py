@@ -33,7 +33,7 @@ export LC_ALL=C PATH="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/b
 umask 077
 own=@configuration@/$subject work=@state@/$subject
 place=$target/$subject new=$work/new scratch=uplift-backup-$subject me=$(uname -n)
-here=$(dirname "$work")
+here=$(dirname "$work") part=
 
 say() { printf 'uplift: backup of %s: %s\n' "$subject" "$*"; }
 die() { say "FAILED: $*"; exit 1; }
@@ -179,6 +179,7 @@ put() {
   asked "cat '$part/SHA256SUMS'" | cmp -s - "$new/SHA256SUMS" &&
     asked "cd '$part' && sha256sum -c SHA256SUMS >/dev/null && sync &&
       mv '$part' '$place/$name'" || die "what was written to $place is not what was sent"
+  part=
 }
 # Names, the newest first; prints those that go.
 surplus() {
@@ -198,7 +199,8 @@ prune() {
 take() {
   find_container
   mkdir -p "$new/tree"; : >"$new/why"
-  trap 'dk rm -f "$scratch" >/dev/null 2>&1; rm -rf "$new"' EXIT
+  trap 'dk rm -f "$scratch" >/dev/null 2>&1; rm -rf "$new"
+    [ -z "$part" ] || asked "rm -rf '\''$part'\''"' EXIT
   claim
   size=$(du -sk "$src" | cut -f 1)
   enough "$work" $((size * 3 + 65536)) "a backup and reading it back"
