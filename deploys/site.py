@@ -19,6 +19,7 @@ local.include("deploys/uv.py")
 local.include("deploys/registry.py")
 local.include("deploys/nexus.py")
 local.include("deploys/clients.py")
+local.include("deploys/packages.py")
 local.include("deploys/redis.py")
 local.include("deploys/influxdb.py")
 # After the services whose data it is.

@@ -1,9 +1,11 @@
 """Values for the lab's host of services (inventories/lab.py), beside those of lab.py."""
 
+from shutil import which
+
 from uplift.secrets import lab_secret
 
 # Only these names are data; the rest of the file is how they are made.
-__all__ = ["influxdb", "nexus", "redis", "registry"]
+__all__ = ["influxdb", "nexus", "packages", "redis", "registry"]
 
 registry = {
     "image": "registry:5000/registry:2",
@@ -37,6 +39,40 @@ nexus = {
             {"user_id": "deployer", "password": lab_secret("nexus/deployer")},
         ],
     },
+}
+
+_NEXUS = "http://lab-1:28081/repository"
+_DEPLOYER = {"username": "deployer", "password": lab_secret("nexus/deployer")}
+_MAESTRO = "examples/maestro"
+
+# The packages of the example, built here and published from this host.
+packages = {
+    "repositories": {
+        "pypi-private": {"format": "pypi", "url": f"{_NEXUS}/pypi-private/", **_DEPLOYER},
+        "npm-private": {"format": "npm", "url": f"{_NEXUS}/npm-private/", **_DEPLOYER},
+    },
+    "publish": [
+        *(
+            {
+                "name": f"maestro-core-{name}",
+                "repository": "pypi-private",
+                "source": f"{_MAESTRO}/packages/maestro-core-{name}",
+            }
+            for name in ("logging", "config", "monitoring", "db", "api", "auth")
+        ),
+        # Packed by npm, which not every machine has.
+        *(
+            [
+                {
+                    "name": "@maestro/types",
+                    "repository": "npm-private",
+                    "source": f"{_MAESTRO}/npm/types",
+                }
+            ]
+            if which("npm")
+            else []
+        ),
+    ],
 }
 
 redis = {

@@ -1,4 +1,4 @@
-"""Bring up the lab, deploy the site, verify it, deploy it again: nothing changes."""
+"""Bring up the lab, deploy the site, verify and use it, deploy it again: nothing changes."""
 
 from __future__ import annotations
 
@@ -15,6 +15,18 @@ from rich.table import Table
 BIN = Path(sys.executable).parent
 INVENTORY = "inventories/lab.py"
 DEPLOY = "deploys/site.py"
+# As an application's host has it: uv reads the login from ~/.netrc, and nobody gets in without.
+INSTALL = (
+    "pyinfra",
+    INVENTORY,
+    "exec",
+    "--limit",
+    "apps",
+    "--",
+    "uv venv -q --clear /tmp/demo && uv pip install -q --python /tmp/demo/bin/python "
+    "--index http://lab-1:28081/repository/pypi-private/simple maestro-core-config && "
+    "uv pip list --python /tmp/demo/bin/python | grep maestro",
+)
 say = Console(stderr=True, highlight=False, soft_wrap=True)
 out = Console(highlight=False, soft_wrap=True)
 
@@ -78,7 +90,8 @@ def main() -> int:
         first = changes(run)
         verify = ("uplift", "verify", INVENTORY, "--json")
         report, verify_time = step("3. Verify it from the outside", *verify, capture=True)
-        run, second_time = step("4. Deploy it again", *deploy, capture=True)
+        step("4. Use it: a package of ours, from the Nexus that was just made", *INSTALL)
+        run, second_time = step("5. Deploy it again", *deploy, capture=True)
         second = changes(run)
     except StepFailedError as failed:
         say.print(f"[bold red]demo:[/] {failed}")

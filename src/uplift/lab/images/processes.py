@@ -77,7 +77,14 @@ def run(
         errors="replace",
     ) as process:
         assert process.stdout is not None
-        timer = threading.Timer(limit, process.kill)
+        late = threading.Event()
+
+        def end() -> None:
+            # First, because who waits for the process goes on before this thread has ended.
+            late.set()
+            process.kill()
+
+        timer = threading.Timer(limit, end)
         timer.start()
         try:
             for line in process.stdout:
@@ -86,9 +93,8 @@ def run(
             process.kill()
             raise
         finally:
-            timed_out = not timer.is_alive()
             timer.cancel()
     if process.returncode != 0:
-        why = f"took more than {limit:.0f} s" if timed_out else "failed"
+        why = f"took more than {limit:.0f} s" if late.is_set() else "failed"
         raise UpliftError("\n".join([f"{' '.join(command)}: {why}", *tail.lines]))
     return "\n".join(tail.lines)
