@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import settings as rounds
 from hypothesis import strategies as st
 
 from uplift.operations import backup_script, influxdb_backup
+from uplift.operations.backup_restore import RESTORE
 from uplift.operations.backup_script import _TAKE
 from uplift.settings import from_data
 from uplift.spec.backup.models import Backup
@@ -192,3 +194,75 @@ def test_what_stays_is_what_any_rule_keeps(
         stay |= set(list(newest.values())[:number])
     gone = removed([f"{time:%Y%m%dT%H%M%SZ}" for time in times], last, daily, weekly)
     assert gone == [f"{time:%Y%m%dT%H%M%SZ}" for time in times if time not in stay]
+
+
+# $dies: a command before whose call of that number the program is killed.
+_ASIDE = r"""
+still() { :; }; resume() { :; }; enough() { :; }; chown() { :; }; calls=0
+counted() {
+  [ "$1" != "$dies" ] || { calls=$((calls + 1)); [ "$calls" -le "${before:-0}" ] || kill -9 $$; }
+}
+rmdir() { counted rmdir; command rmdir "$@"; }
+rm() { counted rm; command rm "$@"; }
+sed() { counted sed; command sed "$@"; }
+find() { counted find; command find "$@"; }
+cp() { counted cp; command cp "$@"; }
+"""
+
+
+class Aside:
+    """A data folder, and the program's functions that put it aside and back."""
+
+    def __init__(self, folder: Path, *, copies: bool) -> None:
+        self.folder = folder
+        self.copies = copies
+        (folder / "data/engine").mkdir(parents=True)
+        (folder / "work").mkdir()
+        (folder / "data/bolt").write_text("before")
+        (folder / "data/engine/shard").write_text("before")
+
+    def sh(self, text: str, dies: str = "", before: int = 0) -> int:
+        functions = RESTORE[RESTORE.index("put_aside()") : RESTORE.index("undo()")]
+        other = "beside() { false; }" if self.copies else ""
+        head = f"src={self.folder}/data work={self.folder}/work dies={dies} before={before}\n"
+        whole = f"{head}{_ASIDE}{functions}{other}\n{text}"
+        return subprocess.run(["sh", "-c", whole], capture_output=True, check=False).returncode
+
+    @property
+    def data(self) -> dict[str, str]:
+        root = self.folder / "data"
+        files = (it for it in root.rglob("*") if it.is_file())
+        return {str(it.relative_to(root)): it.read_text() for it in files}
+
+
+BEFORE = {"bolt": "before", "engine/shard": "before"}
+
+
+@pytest.mark.parametrize("copies", [False, True], ids=["renamed", "copied"])
+@pytest.mark.parametrize(
+    ("dies", "before"),
+    [("", 0), ("find", 0), ("find", 1), ("sed", 0), ("sed", 1), ("cp", 0), ("rmdir", 0), ("rm", 0)],
+)
+@pytest.mark.parametrize("while_doing", ["put_aside", "put_back"])
+def test_what_was_there_comes_back_wherever_a_restore_or_its_undoing_is_killed(
+    tmp_path: Path, while_doing: str, dies: str, before: int, copies: bool
+) -> None:
+    box = Aside(tmp_path, copies=copies)
+    if while_doing == "put_aside":
+        box.sh("put_aside", dies, before)
+    else:
+        # The positive control: it does go away.
+        assert box.sh("put_aside") == 0
+        assert box.data == {}
+        box.sh("echo half >$src/bolt; put_back", dies, before)
+    # Perhaps it was killed before it began, or was through already.
+    assert box.sh("[ ! -e $work/aside ] || put_back") == 0
+    assert box.data == BEFORE
+    assert not (tmp_path / "work/aside").exists()
+
+
+def test_nothing_is_deleted_when_what_was_put_aside_is_gone(tmp_path: Path) -> None:
+    box = Aside(tmp_path, copies=False)
+    assert box.sh("put_aside; printf restored >$src/bolt; rm -rf $aside") == 0
+    assert box.sh("put_back") != 0
+    assert box.data == {"bolt": "restored"}

@@ -26,25 +26,38 @@ fetch() {
     die "$name is damaged: its files do not have the checksums of its manifest; nothing was touched"
 }
 # Everything in the data folder goes to a folder beside it; where that is another file system, it is
-# copied, and that needs its space.
+# copied, and that needs its space. The phases: copying (the data folder is whole), moving (each
+# thing is in one of the two), filling (the folder beside it is whole).
 put_aside() {
   aside=$(dirname "$src")/.uplift-before-restore/$(date -u +%Y%m%dT%H%M%SZ)
   mkdir -p "$aside" || return 1
-  [ "$(stat -c %d "$src")" = "$(stat -c %d "$aside")" ] ||
-    enough "$aside" "$(du -sk "$src" | cut -f 1)" "what is there now"
-  printf 'moving\n%s\n%s\n' "$aside" "$(stat -c '%a %u:%g' "$src")" >"$work/aside.new"
-  sync "$work/aside.new"; mv "$work/aside.new" "$work/aside"
-  find "$src" -mindepth 1 -maxdepth 1 -exec mv -t "$aside" -- {} + || return 1
-  sed -i '1s/.*/filling/' "$work/aside" && sync
+  phase=moving
+  beside || { phase=copying
+    enough "$aside" "$(du -sk "$src" | cut -f 1)" "what is there now"; }
+  printf '%s\n%s\n%s\n' "$phase" "$aside" "$(stat -c '%a %u:%g' "$src")" >"$work/aside.new" &&
+    sync "$work/aside.new" && mv "$work/aside.new" "$work/aside" || return 1
+  if [ "$phase" = moving ]; then
+    move "$src" "$aside" && phase filling
+  else
+    cp -a "$src/." "$aside/" && phase filling && find "$src" -mindepth 1 -delete
+  fi
 }
+beside() { [ "$(stat -c %d "$src")" = "$(stat -c %d "$aside")" ]; }
+move() { find "$1" -mindepth 1 -maxdepth 1 -exec mv -t "$2" -- {} +; }
+phase() { sync && sed -i "1s/.*/$1/" "$work/aside" && sync; }
+# It can be killed anywhere and done again: nothing is deleted that is not whole in the other place.
 put_back() {
   { read -r phase; read -r aside; read -r mode owner; } <"$work/aside" || return 1
   still || return 1
-  [ "$phase" = moving ] || find "$src" -mindepth 1 -delete || return 1
-  if [ -d "$aside" ]; then
-    find "$aside" -mindepth 1 -maxdepth 1 -exec mv -t "$src" -- {} + || return 1
-    rmdir "$aside"
+  if [ "$phase" = filling ]; then
+    [ -d "$aside" ] && find "$src" -mindepth 1 -delete || return 1
+    if beside; then phase moving && phase=moving
+    else cp -a "$aside/." "$src/" && phase copying && phase=copying; fi || return 1
   fi
+  case $phase in
+    moving) [ ! -d "$aside" ] || { move "$aside" "$src" && rmdir "$aside"; } || return 1 ;;
+    copying) rm -rf "$aside" ;;
+  esac
   chmod "$mode" "$src" && chown "$owner" "$src" && sync && rm -f "$work/aside" && resume
 }
 undo() {
