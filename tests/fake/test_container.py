@@ -23,10 +23,14 @@ from pyinfra.context import ctx_config, ctx_host, ctx_state
 
 from uplift.facts.container import LOGIN
 from uplift.operations import container
+from uplift.operations.container_removal import _removal
 from uplift.operations.container_script import MARK
+from uplift.operations.container_settle import UNDO
+from uplift.operations.container_steps import BASE, STEPS
 from uplift.secrets import forget
 from uplift.spec.container import Container
-from uplift.spec.container.state import parse
+from uplift.spec.container.models import SECRETS as SECRETS_FOLDER
+from uplift.spec.container.state import STATE, parse
 
 WORD = "needle-in-the-script"
 
@@ -345,3 +349,60 @@ def test_what_is_back_already_is_left_and_without_a_record_that_is_said() -> Non
     assert returned({"container": [old]}, []) != []
     (command,) = returned({}, [old])
     assert "it was never replaced" in command.get_raw_value()
+
+
+def shell(folder: Path, text: str, docker: str = "false") -> subprocess.CompletedProcess[str]:
+    """Run text behind the script's functions, with a folder of its own and this for a Docker."""
+    (folder / "journal").touch()
+    base = BASE[BASE.index("note() {") :]
+    docker = f"dk() {{ {docker}; }}; sync() {{ :; }}; up() {{ :; }}; daemon() {{ :; }}"
+    whole = f"dir={folder} name=redis next=next reason=\n{base}{MARK}{STEPS}{UNDO}{docker}\n{text}"
+    return subprocess.run(["sh", "-c", whole], capture_output=True, text=True, check=False)
+
+
+NO_ANSWER = "echo Cannot connect to the Docker daemon >&2; return 1"
+GONE = "echo Error response from daemon: No such container: it >&2; return 1"
+
+
+@pytest.mark.parametrize(("docker", "code"), [(NO_ANSWER, 1), (GONE, 0)])
+def test_a_daemon_that_does_not_answer_is_no_proof_that_a_container_is_gone(
+    tmp_path: Path, docker: str, code: int
+) -> None:
+    assert shell(tmp_path, "new=it; take_away", docker).returncode == code
+
+
+def test_on_a_full_disk_what_is_kept_stays_and_no_step_begins(tmp_path: Path) -> None:
+    assert shell(tmp_path, "keep old one").returncode == 0
+    (tmp_path / "old.new").symlink_to("/dev/full")
+    assert shell(tmp_path, "keep old two").returncode != 0
+    assert (tmp_path / "old").read_text() == "one\n"
+    # The positive control: with a journal, the step is done.
+    begun = "do_stop() { echo begun; }; step stop"
+    done = shell(tmp_path, begun)
+    assert (done.returncode, (tmp_path / "noise").read_text()) == (0, "begun\n")
+    (tmp_path / "journal").unlink()
+    (tmp_path / "journal").symlink_to("/dev/full")
+    done = shell(tmp_path, f"{begun} || why")
+    assert f"disk: {tmp_path}/journal cannot be written" in done.stdout
+    assert (tmp_path / "noise").read_text() == ""
+
+
+def test_a_removal_that_docker_does_not_answer_fails_and_keeps_what_it_knows(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "state/redis").mkdir(parents=True)
+    (tmp_path / "docker").write_text(f"#!/bin/sh\n{NO_ANSWER.replace('return', 'exit')}\n")
+    (tmp_path / "docker").chmod(0o755)
+    text = _removal(["redis"], [], delete_data=False)
+    text = text.replace(STATE, f"{tmp_path}/state").replace(SECRETS_FOLDER, f"{tmp_path}/secrets")
+    assert "/var/lib" not in text
+    done = subprocess.run(
+        ["sh", "-c", text],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "Cannot connect" in done.stdout
+    assert (tmp_path / "state/redis").exists()

@@ -44,6 +44,7 @@ mark() {{
     : >/run/uplift-test-point
     {what}
   fi
+  :
 }}
 """
 

@@ -1,7 +1,8 @@
 """The part of the backup program that restores.
 
-What is there is moved aside within its file system, so that putting it back is a rename; the place
-is written to a file first. A run that finds that file puts everything back before it does anything.
+What is there is moved aside, so that putting it back is a rename; where the folder beside it is on
+another file system, it is copied. The place is written to a file first. A run that finds that file
+puts everything back before it does anything.
 """
 
 RESTORE = r"""

@@ -144,7 +144,9 @@ take_stopped() {
 pack() {
   find "$new/tree" -printf '%s\n' | awk '{ kb += int(($1 + 4095) / 4096) * 4 }
     END { print int(kb) + 64 }' >"$new/kb"
-  tar -C "$new/tree" --numeric-owner -cpf - . | gzip -1 >"$new/data.tar.gz" &&
+  rm -f "$new/half"
+  { tar -C "$new/tree" --numeric-owner -cpf - . || : >"$new/half"; } |
+    gzip -1 >"$new/data.tar.gz" && [ ! -e "$new/half" ] &&
     gzip -t "$new/data.tar.gz" || die "the data cannot be packed"
   rm -rf "$new/tree"
 }

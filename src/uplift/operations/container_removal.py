@@ -154,9 +154,15 @@ _REMOVAL = r"""
 set -eu
 umask 077
 mkdir -p "@state@"
-there() { docker inspect --type container "$1" >/dev/null 2>&1; }
+# That the daemon does not answer is no proof.
+there() {
+  said=$(docker inspect --type container --format '{{.Id}}' "$1" 2>&1) && return
+  case $said in *[Nn]"o such"*) return 1 ;; esac
+  printf 'uplift: %s\n' "$said"; exit 1
+}
 for volume in $volumes; do
-  for user in $(docker ps -a --filter "volume=$volume" --format '{{.Names}}'); do
+  users=$(docker ps -a --filter "volume=$volume" --format '{{.Names}}')
+  for user in $users; do
     case " $names " in *" ${user%--*} "*|*" $user "*) continue ;; esac
     echo "uplift: volume $volume is used by $user: nothing was removed"; exit 1
   done

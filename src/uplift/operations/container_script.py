@@ -31,7 +31,7 @@ from uplift.spec.container.units import memory_bytes
 from uplift.spec.secret import Secret, SecretRef, references
 
 MARK = r"""
-mark() { printf '%s\n' "$1" >>"$dir/journal"; sync "$dir/journal"; }
+mark() { printf '%s\n' "$1" >>"$dir/journal" && sync "$dir/journal"; }
 """
 
 

@@ -10,8 +10,8 @@ known() {
   [ -n "$new" ] || new=$(id_of "$next") || :
 }
 take_away() {
-  [ -z "$new" ] || ! id_of "$new" >/dev/null || dk rm -f "$new" || return 1
-  ! id_of "$next" >/dev/null || dk rm -f "$next"
+  [ -z "$new" ] || missing "$new" || dk rm -f "$new" || return 1
+  missing "$next" || dk rm -f "$next"
 }
 # Only what was prepared, or a new server may have written to, is put back.
 data_back() {
@@ -71,10 +71,11 @@ proved() {
     *) return 1 ;;
   esac
   [ -n "$new" ] && [ "$(status "$new")" = running ] && firmly wait_good "$new" &&
-    mark "healthy after"
+    { mark "healthy after" || :; }
 }
 settle() {
   [ -s "$dir/journal" ] || return 0
+  firmly true || { headline "FAILED: $(why)"; exit 1; }
   known; at=$(tail -n 1 "$dir/journal")
   note "a replacement had been interrupted at: $at"
   if proved; then firmly do_finish && note "it was finished"
@@ -97,15 +98,16 @@ begin() {
   for one in last.log old new policy running down stamp copies copies.new record; do
     rm -f "$dir/$one"
   done
-  keep stamp "$stamp"; keep old "$old"
+  keep stamp "$stamp" && keep old "$old" || lost
   [ -z "$old" ] || {
     policy=$(dk inspect --format \
       '{{.HostConfig.RestartPolicy.Name}}:{{.HostConfig.RestartPolicy.MaximumRetryCount}}' "$old")
     case $policy in :*) policy=no ;; on-failure:0) policy=on-failure ;;
       on-failure:*) ;; *) policy=${policy%:*} ;; esac
-    keep policy "$policy"; remember
-    [ "$(dk inspect --format '{{.State.Running}}' "$old")" != true ] || keep running yes; }
+    keep policy "$policy" && remember || lost
+    [ "$(dk inspect --format '{{.State.Running}}' "$old")" != true ] || keep running yes || lost; }
 }
+lost() { headline "FAILED: what runs cannot be written down in $dir; nothing was touched"; exit 1; }
 # As it was before anything was done to it: what a way back is made from.
 remember() {
   {
@@ -113,8 +115,7 @@ remember() {
     printf ', "image": '
     dk image inspect "$(dk inspect --format '{{.Image}}' "$old")" 2>/dev/null || :
     printf '}\n'
-  } >"$dir/record.new"
-  sync "$dir/record.new"; mv "$dir/record.new" "$dir/record"
+  } >"$dir/record.new" && sync "$dir/record.new" && mv "$dir/record.new" "$dir/record"
 }
 # What this run has read is not so any more.
 unsettled() {

@@ -18,10 +18,17 @@ dk() { timeout "${limit:-120}" docker -H unix:///var/run/docker.sock "$@" 8>&-; 
 note() { printf 'uplift: %s: %s\n' "$name" "$*" >>"$dir/notes"; }
 headline() { printf 'uplift: %s: %s\n' "$name" "$*"; cat "$dir/notes"; }
 kept() { cat "$dir/$1" 2>/dev/null; }
-keep() { printf '%s\n' "$2" >"$dir/$1.new"; sync "$dir/$1.new"; mv "$dir/$1.new" "$dir/$1"; }
+keep() {
+  printf '%s\n' "$2" >"$dir/$1.new" && sync "$dir/$1.new" && mv "$dir/$1.new" "$dir/$1"
+}
 name_of() { dk inspect --type container --format '{{.Name}}' "$1" 2>/dev/null | sed 's,^/,,'; }
 id_of() { dk inspect --type container --format '{{.Id}}' "$1" 2>/dev/null; }
 status() { dk inspect --type container --format '{{.State.Status}}' "$1" 2>/dev/null; }
+# The daemon says so: that it does not answer is no proof.
+missing() {
+  ! said=$(dk inspect --type container --format '{{.Id}}' "$1" 2>&1) || return 1
+  case $said in *[Nn]"o such"*) ;; *) return 1 ;; esac
+}
 call() { [ "$(name_of "$1")" = "$2" ] || dk rename "$1" "$2"; }
 # What the daemon's own run is called: another one after a failure means that it was restarted.
 daemon() { systemctl show docker.service -p InvocationID --value 2>/dev/null; }
@@ -44,11 +51,12 @@ firmly() {
 }
 step() {
   at=$1
-  mark "$1 before"
   : >"$dir/noise"
+  # What is not written down could not be settled after a crash.
+  mark "$1 before" || { reason="disk: $dir/journal cannot be written"; return 1; }
   firmly "do_$1" || return 1
   # The last step takes the journal away.
-  [ "$1" = finish ] || mark "$1 after"
+  [ "$1" = finish ] || mark "$1 after" || :
 }
 # What the daemon said, else the last line: its client adds a line of its own.
 why() {
@@ -133,7 +141,7 @@ do_create() {
   write_env
   new=$(make) || { rm -f "$dir/env"; return 1; }
   rm -f "$dir/env"
-  keep new "$new"
+  keep new "$new" || return 1
   connect
 }
 do_stop() {
@@ -181,10 +189,10 @@ do_start() { dk start "$new"; }
 do_healthy() { dk start "$new" && wait_good "$new"; }
 do_finish() {
   if [ -n "$old" ]; then
-    archive previous
+    archive previous || return 1
     # What others made is kept for good: nothing else tells how it was.
-    grep -q '"@label@managed"' "$dir/record" 2>/dev/null || archive adopted
-    ! id_of "$old" >/dev/null || dk rm -f "$old" || return 1
+    grep -q '"@label@managed"' "$dir/record" 2>/dev/null || archive adopted || return 1
+    missing "$old" || dk rm -f "$old" || return 1
   fi
   rm -rf "$secrets--previous"
   printf '%s %s\n' "$stamp" \

@@ -21,7 +21,7 @@ HOOKS = r"""
 # $in: a command that goes into the network of another process, or nothing.
 request() {
   $in curl -q --silent --show-error --noproxy '*' --globoff --connect-timeout 10 \
-    --config "$own/curl" "$@" 8>&- 9>&-
+    --speed-limit 1 --speed-time 3600 --config "$own/curl" "$@" 8>&- 9>&-
 }
 live() {
   in=
@@ -108,7 +108,9 @@ take_online() {
     since=$(date +%s)
     take_once "$1" || return 1
     # The server says so when it leaves out what it has not written to files yet.
-    dk logs --since "$since" "$container" 2>&1 | grep -q 'Snapshotter busy' || return 0
+    dk logs --since "$since" "$container" >"$new/log" 2>&1 || {
+      echo "the server's log cannot be read: $(tail -n 1 "$new/log")" >"$new/why"; return 1; }
+    grep -q 'Snapshotter busy' "$new/log" || return 0
     tries=$((tries + 1))
     [ "$tries" -lt 5 ] || {
       echo "the server is busy with snapshots of its own" >"$new/why"; return 1; }
@@ -156,13 +158,14 @@ read_back() {
       return 1 ;;
   esac
   # Neither network nor tasks: nothing that the backup holds can act on the world.
-  dk run -d --network none --name "$scratch" -v "$1:$data" "$image" influxd \
+  dk run -d --network none --log-driver json-file --name "$scratch" -v "$1:$data" "$image" influxd \
     --bolt-path "$data/influxd.bolt" --sqlite-path "$data/influxd.sqlite" \
     --engine-path "$data/engine" --http-bind-address 127.0.0.1:8086 --no-tasks \
     --reporting-disabled >/dev/null 2>"$new/why" || return 1
   in="nsenter -t $(dk inspect --format '{{.State.Pid}}' "$scratch") -n" base=http://127.0.0.1:8086
   waiting_for "$scratch" && holdings >"$new/facts" || return 1
-  if dk logs "$scratch" 2>&1 | grep 'Failed to open shard' >"$new/why"; then return 1; fi
+  dk logs "$scratch" >"$new/log" 2>&1 || { mv "$new/log" "$new/why"; return 1; }
+  ! grep 'Failed to open shard' "$new/log" >"$new/why" || return 1
   dk rm -f "$scratch" >/dev/null
 }
 # $1 a container whose server is to answer.
