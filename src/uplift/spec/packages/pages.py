@@ -93,6 +93,8 @@ def words(text: str, longest: int = 300) -> str:
     """
     parser = _Text()
     parser.feed(text)
+    # Else what may be the beginning of an entity, as after "?a=1&b", is held back with its line.
+    parser.close()
     line = " ".join(" ".join(parser.found).split())
     shown = "".join(letter if letter.isprintable() else " " for letter in line)
     return shown if len(shown) <= longest else "…" + shown[-longest:]
