@@ -270,3 +270,12 @@ def test_a_file_that_says_nothing_is_no_memory(text: str) -> None:
 )
 def test_a_servers_words_are_one_plain_line(body: bytes, said: str) -> None:
     assert words(Response(400, 0, "", body)) == f"400 {said}"
+
+
+def test_a_login_that_somebody_put_into_an_address_is_not_shown() -> None:
+    there = {"proxy": {"remoteUrl": "https://us:hidden@index.example/a@b/"}}
+    wanted = {"proxy": {"remoteUrl": "https://index.example/"}}
+    (change,) = changes(wanted, there, Rules())
+    assert str(change) == (
+        'proxy.remote_url: "https://(hidden)@index.example/a@b/" -> "https://index.example/"'
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,9 @@ from uplift.spec.secret import SecretRef
 
 _EMPTY: tuple[Any, ...] = (None, False, "", [], {})
 """What the server leaves out, or shows as another of these."""
+
+_LOGIN = re.compile(r"(?<=://)[^/\s]*@")
+"""Of an address that somebody entered by hand: ours have none."""
 
 
 @dataclass(frozen=True)
@@ -112,5 +116,5 @@ def _shown(path: str, value: Any) -> str:
         return human(value)
     if value is None:
         return "nothing"
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    text = _LOGIN.sub("(hidden)@", json.dumps(value, ensure_ascii=False, default=str))
     return "".join(letter if letter.isprintable() else " " for letter in text)
