@@ -8,6 +8,7 @@ import logging
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -28,6 +29,8 @@ from uplift.operations import nexus
 from uplift.secrets import forget, secret
 from uplift.spec.http import Response
 from uplift.spec.nexus import Nexus
+from uplift.spec.secret import Secret, SecretRef
+from uplift.verify.nexus import differences
 
 VALUES = {name: secrets.token_hex(12) for name in ("ADMIN", "OLD", "REMOTE", "CI")}
 BLOCK: dict[str, Any] = {
@@ -248,3 +251,63 @@ def test_a_server_that_takes_a_write_and_forgets_it_is_told(run: Run, host: Host
     host.refuse["PUT /service/rest/v1/security/anonymous"] = Response(204, 0, "", b"")
     assert run() is None
     assert "took these writes and did not change: anonymous access: enabled" in host.said
+
+
+PRUNED = {**BLOCK, "repositories": BLOCK["repositories"][1:], "prune": {"enabled": True}}
+
+
+def test_a_repository_goes_only_when_the_server_says_clearly_that_it_is_empty(
+    run: Run, host: Host
+) -> None:
+    run()
+    host.refuse["GET /service/rest/v1/components"] = Response(200, 0, "text/html", PAGE, NEXUS)
+    assert run(PRUNED) is None
+    assert host.server.writes == []
+    assert "reading the components of public: 200 a web page, Sign in to the proxy" in host.said
+    host.refuse.clear()
+    assert run(PRUNED).did_change()
+    assert host.server.writes == ["DELETE /v1/repositories/public"]
+
+
+class Seen:
+    """The same host, as testinfra shows it to a verification."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+
+    def run(self, command: str, *args: str, stdin: Any = None) -> Any:
+        """Do what a command of the verification would."""
+        if command.startswith("cat"):
+            return SimpleNamespace(rc=0, stdout=self.host.files.get(args[0], ""))
+        assert command == "curl -q --config -"
+        said = b"".join(self.host._raw(block) for block in stdin.reveal().split("next\n"))
+        return SimpleNamespace(rc=0, stdout=said.decode())
+
+
+def verified(host: Host) -> tuple[str, ...]:
+    """What a verification finds."""
+    values = {
+        SecretRef(secret=f"n/{name.lower()}"): Secret(value) for name, value in VALUES.items()
+    }
+    seen: Any = Seen(host)
+    return differences(seen, Nexus.parse(BLOCK, path="nexus"), values)
+
+
+def test_a_verification_finds_what_a_deploy_would_change(run: Run, host: Host) -> None:
+    assert verified(host) == ("http://127.0.0.1:28081: it refuses the password of admin",)
+    run()
+    assert verified(host) == ()
+    host.server.anonymous["enabled"] = True
+    host.server.passwords["ci"] = "changed by hand"
+    assert verified(host) == (
+        "anonymous access: enabled: true -> false",
+        "user ci: password set",
+    )
+    assert host.server.writes == EVERYTHING
+
+
+def test_a_verification_of_a_server_that_does_not_answer_says_so(run: Run, host: Host) -> None:
+    run()
+    host.instead = lambda _: None
+    (line,) = verified(host)
+    assert line.startswith("http://127.0.0.1:28081: nothing listens there")

@@ -23,7 +23,7 @@ from uplift.spec.nexus import Nexus, NotYet, Plan, Refused, State, Write, plan
 from uplift.spec.nexus.errors import words
 from uplift.spec.nexus.first import candidates, nobody
 from uplift.spec.nexus.outcome import failure, remembered
-from uplift.spec.nexus.prune import questions
+from uplift.spec.nexus.prune import holding, questions
 from uplift.spec.nexus.record import dump, load, path
 from uplift.spec.nexus.state import WRITABLE, requests, understand
 from uplift.spec.secret import Secret
@@ -184,14 +184,7 @@ def _filled(server: _Server, state: State) -> frozenset[str]:
     if answers is None or answers.trouble:
         msg = f"{server.address}: {answers}"
         raise Refused(msg)
-    full = set()
-    for name, response in zip(asked, answers.responses, strict=True):
-        if response.status != 200:
-            msg = f"repository {name}: are there components in it? {words(response)}"
-            raise Refused(msg)
-        if response.json()["items"]:
-            full.add(name)
-    return frozenset(full)
+    return holding(asked, answers.responses)
 
 
 def _admin(server: _Server, state: State) -> Basic:

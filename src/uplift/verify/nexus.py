@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from uplift.facts.http import Sent
+from uplift.operations.http import answers
 from uplift.secrets import Secret, SecretRef, fingerprint_key
-from uplift.spec.http import Basic, parse, render
+from uplift.spec.http import Basic, render
 from uplift.spec.nexus import Nexus, Refused, State, plan
 from uplift.spec.nexus.record import load, path
 from uplift.spec.nexus.state import requests, understand
 
 if TYPE_CHECKING:
     from testinfra.host import Host
+
+_NO_COMMAND = 127
 
 
 def address(settings: Nexus) -> str:
@@ -36,13 +40,14 @@ def differences(host: Host, settings: Nexus, values: Mapping[SecretRef, Secret])
     asked = requests(settings, values.__getitem__)
     config = render(list(asked.values()), where, Basic("admin", values[settings.admin.password]))
     said = host.run("curl -q --config -", stdin=Secret(config))
-    if said.rc != 0:
-        return (f"{where}: curl's code {said.rc}",)
+    sent = Sent(curl=said.rc != _NO_COMMAND, raw=said.stdout.encode(), code=said.rc)
+    given = answers(sent, list(asked.values()))
+    if given.trouble:
+        return (f"{where}: {given}",)
     remembered = host.run("cat -- %s", path(where))
     record = load(remembered.stdout if remembered.rc == 0 else "")
-    responses = parse(said.stdout.encode(), list(asked.values()))
     try:
-        state = understand(settings, asked, responses, record)
+        state = understand(settings, asked, given.responses, record)
         if not isinstance(state, State):
             return (f"{where}: {state.value}",)
         return tuple(plan(settings, values.__getitem__, state, fingerprint_key()).lines)

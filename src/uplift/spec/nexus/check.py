@@ -19,6 +19,7 @@ EVERY = "*"
 DOCKER_TOKEN = "DockerToken"  # noqa: S105 - the name of a realm
 
 _AUTOMATIC = re.compile(r"nx-repository-(view|admin)-")
+_OF_REPOSITORY = re.compile(r"nx-repository-(?:view|admin)-[a-z0-9]+-(.+)-[^-]+")
 _ACTIONS = ("*", "browse", "read", "edit", "add", "delete")
 
 
@@ -216,6 +217,16 @@ def is_servers_own(privilege: str) -> bool:
     return privilege.startswith("nx-") and not _AUTOMATIC.match(privilege)
 
 
+def repository_of(privilege: str) -> str | None:
+    """Return the repository that an automatic privilege is about; None for all others.
+
+    Args:
+        privilege: its name.
+    """
+    found = _OF_REPOSITORY.fullmatch(privilege)
+    return found[1] if found else None
+
+
 def _roles(settings: Nexus) -> Iterator[str]:
     privileges = known_privileges(settings)
     own = [it.id for it in settings.all_roles]
@@ -234,8 +245,7 @@ def _roles(settings: Nexus) -> Iterator[str]:
 
 def _about(privilege: str, repositories: Sequence[str]) -> bool:
     """Is this an automatic privilege of a repository that is on the server?"""
-    found = re.fullmatch(r"nx-repository-(?:view|admin)-[a-z0-9]+-(.+)-[^-]+", privilege)
-    return bool(found and found[1] in repositories)
+    return repository_of(privilege) in repositories
 
 
 def _names(where: str, kind: str, names: Iterable[str], known: Sequence[str]) -> Iterator[str]:

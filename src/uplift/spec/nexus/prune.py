@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import quote
 
-from uplift.spec.http import Request
+from uplift.spec.http import Request, Response
 from uplift.spec.nexus.check import BUILT_IN_ROLES, BUILT_IN_USERS, FIRST_BLOB_STORE
+from uplift.spec.nexus.errors import Refused, words
 from uplift.spec.nexus.models import Nexus
-from uplift.spec.nexus.state import REST, State
+from uplift.spec.nexus.state import REST, State, value
 from uplift.spec.nexus.tasks import removal
 from uplift.spec.nexus.things import KINDS, Id, path_of, things
 from uplift.spec.nexus.writes import Does, Write
@@ -60,6 +61,27 @@ def questions(settings: Nexus, state: State) -> dict[str, Request]:
         and (state.there(kind, name) or {}).get("type") != "group"
         and name not in settings.prune.with_components
     }
+
+
+def holding(asked: Iterable[str], responses: Iterable[Response]) -> frozenset[str]:
+    """Return the repositories that have components.
+
+    Args:
+        asked: names, as ``questions`` gave them.
+        responses: in their order.
+
+    Raises:
+        Refused: an answer does not say whether there are any.
+    """
+    found = set()
+    for name, response in zip(asked, responses, strict=True):
+        said = value(response, f"the components of {name}")
+        if not isinstance(said, dict) or not isinstance(said.get("items"), list):
+            msg = f"reading the components of {name}: {words(response)}"
+            raise Refused(msg)
+        if said["items"]:
+            found.add(name)
+    return frozenset(found)
 
 
 def unconfirmed(settings: Nexus, state: State) -> Iterator[str]:

@@ -159,11 +159,11 @@ def _understand(
     return State(
         version=found,
         objects=_objects(settings, said, found),
-        anonymous=_value(said["anonymous"], "anonymous access"),
-        available=[it["id"] for it in _value(said["available"], "realms")],
-        active=_value(said["active"], "active realms"),
+        anonymous=value(said["anonymous"], "anonymous access"),
+        available=[it["id"] for it in value(said["available"], "realms")],
+        active=value(said["active"], "active realms"),
         # 404 before 3.77, and in Pro.
-        eula=None if eula.status == 404 else _value(eula, "the licence"),
+        eula=None if eula.status == 404 else value(eula, "the licence"),
         signed_in=_signed_in(settings, said),
         record=record,
     )
@@ -184,12 +184,12 @@ def _objects(
     if found.cleanup:
         listed["cleanup policy"] = ("cleanup policies", "name")
     objects = {
-        kind: {it[key]: it for it in _value(said[what], what)}
+        kind: {it[key]: it for it in value(said[what], what)}
         for kind, (what, key) in listed.items()
         if what in said
     }
     if "compactions" in said:
-        items = _value(said["compactions"], "tasks")["items"]
+        items = value(said["compactions"], "tasks")["items"]
         objects["compaction"] = {it["name"]: it for it in items}
     for store in settings.blob_stores:
         if store.name in objects["blob store"]:
@@ -202,7 +202,7 @@ def _store(response: Response, name: str) -> dict[str, Any]:
     # One that is no store of files is found by its type in the list.
     if response.status in (400, 404):
         return {}
-    found: dict[str, Any] = _value(response, f"blob store {name}")
+    found: dict[str, Any] = value(response, f"blob store {name}")
     return found
 
 
@@ -220,7 +220,16 @@ def _signed_in(settings: Nexus, said: Mapping[str, Response]) -> frozenset[str]:
     return frozenset(names)
 
 
-def _value(response: Response, what: str) -> Any:
+def value(response: Response, what: str) -> Any:
+    """Return the data of an answer.
+
+    Args:
+        response: of the server.
+        what: was asked for.
+
+    Raises:
+        Refused: it holds none; in the server's words.
+    """
     if response.status == 403:
         msg = f"reading {what}: the user admin may not ({words(response)}); give it nx-admin again"
         raise Refused(msg)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
 
+from uplift.spec.nexus.check import repository_of
 from uplift.spec.nexus.fields import Rules
 from uplift.spec.nexus.models import Nexus
 from uplift.spec.nexus.repositories import Repository
@@ -207,9 +207,6 @@ def _privilege(it: Privilege) -> Thing:
     )
 
 
-_OF_REPOSITORY = re.compile(r"nx-repository-(?:view|admin)-[a-z0-9]+-(.+)-[^-]+")
-
-
 def _roles(settings: Nexus) -> Iterator[Thing]:
     known = {it.id: it for it in settings.all_roles}
     done: dict[str, Role] = {}
@@ -226,8 +223,8 @@ def _roles(settings: Nexus) -> Iterator[Thing]:
     for it in done.values():
         needs = {("role", name) for name in it.roles}
         needs |= {("privilege", name) for name in it.privileges}
-        automatic = [_OF_REPOSITORY.fullmatch(name) for name in it.privileges]
-        needs |= {("repository", found[1]) for found in automatic if found}
+        automatic = map(repository_of, it.privileges)
+        needs |= {("repository", name) for name in automatic if name}
         yield Thing(
             "role",
             it.id,
