@@ -5,7 +5,7 @@ from shutil import which
 from uplift.secrets import lab_secret
 
 # Only these names are data; the rest of the file is how they are made.
-__all__ = ["influxdb", "nexus", "packages", "redis", "registry"]
+__all__ = ["backups", "influxdb", "nexus", "packages", "redis", "registry"]
 
 registry = {
     "image": "registry:5000/registry:2",
@@ -105,4 +105,8 @@ influxdb = {
     "tokens": [
         {"description": "metrics", "write": ["metrics"], "secret": lab_secret("influxdb/metrics")},
     ],
+}
+
+backups = {
+    "influxdb": {"target": "/srv/backup", "token": lab_secret("influxdb/operator")},
 }
