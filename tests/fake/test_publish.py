@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import secrets
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -256,3 +257,16 @@ def test_a_version_that_the_older_index_does_not_have_is_named(server: Files) ->
     server.content.pop("/simple/some-tool/")
     with pytest.raises(UpliftError, match="the index answers 404"):
         copied(server, "1.0")
+
+
+@pytest.mark.parametrize(
+    "name", ["..%2Fsome_tool-1.0.tar.gz", "some_tool%2F..%2F..%2Fx-1.0.tar.gz", "other-1.0.tar.gz"]
+)
+def test_an_older_index_cannot_bring_other_packages_or_write_elsewhere(
+    server: Files, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    simple(server, {name: b"source"})
+    with pytest.raises(UpliftError, match=r"no file of version 1\.0"):
+        copied(server, "1.0")
+    assert list(tmp_path.rglob("*.gz")) == []

@@ -14,6 +14,7 @@ from packaging.version import InvalidVersion, Version
 from uplift.spec.certificates import BUNDLE
 from uplift.spec.errors import UpliftError
 from uplift.spec.packages import Hashes, Package, named
+from uplift.spec.packages.artifact import is_plain, same_project
 from uplift.spec.packages.pages import links
 from uplift.spec.packages.plan import best
 
@@ -49,9 +50,12 @@ def copy(package: Package, target: Path) -> None:
 
 
 def _is_wanted(file: str, package: Package) -> bool:
-    found = named(file)
+    """Tell whether it is one of the version's files; the page may name anything, "../" as well."""
+    found = named(file) if is_plain(file) else None
+    if found is None or not same_project(found[0], package.name):
+        return False
     try:
-        return found is not None and Version(found[1]) == Version(str(package.version))
+        return Version(found[1]) == Version(str(package.version))
     except InvalidVersion:
         return False
 
