@@ -22,7 +22,8 @@ Answer = Callable[[Request], Response | None]
 class Host:
     """Does what our scripts would on a host; remembers commands and files.
 
-    ``instead`` answers in place of the server; None lets nothing listen.
+    ``instead`` answers in place of the server; None lets nothing listen. After ``cut`` writes of a
+    command the connection is gone.
     """
 
     def __init__(self, server: Double) -> None:
@@ -33,6 +34,7 @@ class Host:
         self.asked: list[str] = []
         self.instead: Callable[[Request], Response | None] | None = None
         self.refuse: dict[str, Response] = {}
+        self.cut: int | None = None
 
     def run(self, command: Any, stdin: Any) -> tuple[bool, CommandOutput]:
         """Do what the host would with a command of ours."""
@@ -47,6 +49,8 @@ class Host:
             self.files[args[0]] = text
             return True, CommandOutput([])
         lines = self._each(text) if 'each "$1"' in script else [f"http {self._curl(text)}"]
+        if 'each "$1"' in script and self.cut is not None:
+            return False, CommandOutput([])
         if "docker inspect" in script:
             first = self.server.passwords["admin"] if self.server.first else ""
             lines.append(f"first -{base64.b64encode(first.encode()).decode()}")
@@ -58,7 +62,7 @@ class Host:
     def _each(self, text: str) -> list[str]:
         failed: set[str] = set()
         lines = []
-        for number, line in enumerate(text.splitlines()):
+        for number, line in enumerate(text.splitlines()[: self.cut]):
             needs, config = line.split(" ")
             if failed & set(needs.split(",")):
                 failed.add(str(number))

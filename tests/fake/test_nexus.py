@@ -253,6 +253,22 @@ def test_a_server_that_takes_a_write_and_forgets_it_is_told(run: Run, host: Host
     assert "took these writes and did not change: anonymous access: enabled" in host.said
 
 
+@pytest.mark.parametrize("done", range(len(EVERYTHING)))
+def test_a_run_that_is_cut_off_between_two_writes_is_completed_by_the_next(
+    run: Run, host: Host, done: int
+) -> None:
+    host.cut = done
+    assert run() is None
+    assert host.server.writes == EVERYTHING[:done]
+    assert host.files == {}
+    host.cut = None
+    assert run().did_change()
+    # The secret of a proxy is sent once more, as nothing was remembered of it.
+    again = ["PUT /v1/repositories/pypi/proxy/public"] if done > 3 else []
+    assert host.server.writes == [*again, *EVERYTHING[done:]]
+    assert not run().did_change()
+
+
 PRUNED = {**BLOCK, "repositories": BLOCK["repositories"][1:], "prune": {"enabled": True}}
 
 
