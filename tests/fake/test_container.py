@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import shlex
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +22,7 @@ from pyinfra.api.operations import run_ops
 from pyinfra.api.state import State
 from pyinfra.context import ctx_config, ctx_host, ctx_state
 
-from uplift.facts.container import LOGIN
+from uplift.facts.container import LOGIN, Containers, Record, Releases
 from uplift.operations import container
 from uplift.operations.container_removal import _removal
 from uplift.operations.container_script import MARK
@@ -406,3 +407,39 @@ def test_a_removal_that_docker_does_not_answer_fails_and_keeps_what_it_knows(
     assert done.returncode == 1
     assert "Cannot connect" in done.stdout
     assert (tmp_path / "state/redis").exists()
+
+
+@pytest.mark.parametrize(("version", "code"), [("exit 0", 0), ("exit 1", 1)])
+@pytest.mark.parametrize(
+    "text",
+    [
+        Containers().command([settings()]).get_raw_value(),
+        Releases().command().get_raw_value(),
+        Record().command(container="redis", record="previous").get_raw_value(),
+    ],
+    ids=["containers", "releases", "record"],
+)
+def test_what_a_daemon_that_went_away_did_not_say_is_not_taken_for_absent(
+    tmp_path: Path, text: str, version: str, code: int
+) -> None:
+    docker = tmp_path / "docker"
+    # It answers what comes first, and then it is stopped.
+    docker.write_text(
+        f"#!/bin/sh\ncase $* in *info*) echo true true true; exit ;;"
+        f" *version*) [ -e {tmp_path}/asked ] && {version}; : >{tmp_path}/asked; exit 0 ;; esac\n"
+        f": >{tmp_path}/asked; echo Cannot connect to the Docker daemon >&2; exit 1\n"
+    )
+    docker.chmod(0o755)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{tmp_path}/sock")
+        done = subprocess.run(
+            ["sh", "-c", text.replace("/var/run/docker.sock", f"{tmp_path}/sock")],
+            input="salt\n",
+            env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == code, done.stderr
+    assert ("end" in done.stdout.split()) is (code == 0)
+    assert ("stopped answering" in done.stderr) is (code == 1)

@@ -50,6 +50,11 @@ login() {
 }
 """
 
+_STILL = r"""
+# What a daemon that went away meanwhile did not say is not absent.
+dk version >/dev/null || { echo "the Docker daemon stopped answering" >&2; exit 1; }
+"""
+
 # By standard input the salt; arguments for each container: NAME REFERENCE TAG-OR-@ REGISTRY.
 # The daemon itself asks registries: it has their certificates, mirrors and insecure ones.
 # What it needs to log in comes from root's config.json, and goes to curl by its standard input.
@@ -112,6 +117,7 @@ ids=$(dk inspect --type container --format '{{.Image}}' $names | sort -u)
 [ -z "$ids" ] || echo "images $(dk image inspect $ids | pack)"
 [ -z "$volumes" ] || echo "volumes $(dk volume inspect $volumes | pack)"
 @more@
+@still@
 echo end
 """
 
@@ -120,6 +126,7 @@ def _filled(text: str, **more: str) -> str:
     words = {
         "settled": job.settled("container"),
         "login": LOGIN.strip(),
+        "still": _STILL.strip(),
         "state": STATE,
         "secrets": SECRETS,
         "label": OURS,
@@ -185,6 +192,7 @@ for file in @state@/*/releases; do
   [ ! -f "$file" ] || { name=${file%/releases}
     cut -d ' ' -f 2 "$file" | sed "s/^/release ${name##*/} /"; }
 done
+@still@
 echo end
 """
 
@@ -223,6 +231,9 @@ else echo "docker no"; fi
 [ ! -s "@state@/$1/journal" ] || echo "journal $(tail -n 1 "@state@/$1/journal")"
 echo "record $(cat "@state@/$1/$2.json" 2>/dev/null | pack)"
 echo "now $(dk inspect --type container "$1" | pack)"
+[ ! -S /var/run/docker.sock ] || {
+@still@
+}
 echo end
 """
 
