@@ -2,10 +2,35 @@
 
 from shutil import which
 
+from uplift import controller
 from uplift.secrets import lab_secret
 
 # Only these names are data; the rest of the file is how they are made.
 __all__ = ["backups", "influxdb", "nexus", "packages", "redis", "registry"]
+
+
+def _family(format: str, remote: str | None) -> list[dict[str, object]]:
+    """Return a hosted repository, the proxy of a public one where there is one, and their group."""
+    storage = {"blob_store_name": "packages"}
+    hosted = {"format": format, "type": "hosted", "name": f"{format}-private", "storage": storage}
+    proxy = {
+        "format": format,
+        "type": "proxy",
+        "name": f"{format}-public",
+        "storage": storage,
+        "proxy": {"remote_url": remote},
+        "cleanup": {"policy_names": [f"{format}-unused"]},
+    }
+    members = [hosted, proxy] if remote else [hosted]
+    group = {
+        "format": format,
+        "type": "group",
+        "name": format,
+        # The first member that has a package answers: one's own before the public one.
+        "group": {"member_names": [member["name"] for member in members]},
+    }
+    return [*members, group]
+
 
 registry = {
     "image": "registry:5000/registry:2",
@@ -29,15 +54,46 @@ nexus = {
         "nofile": None,
     },
     "admin": {"password": lab_secret("nexus/admin")},
+    "realms": {"active": ["NpmToken"]},
+    "blob_stores": [
+        {"name": "packages", "soft_quota": {"type": "spaceUsedQuota", "limit": "20GB"}},
+    ],
+    # Nobody asked for it in two months: a proxy can fetch it again.
+    "cleanup_policies": [
+        {"name": f"{format}-unused", "format": format, "criteria_last_downloaded": 60}
+        for format in ("pypi", "npm")
+    ],
+    "compactions": [{"name": "Compact packages", "blob_store_name": "packages"}],
     "repositories": [
-        {"format": "pypi", "type": "hosted", "name": "pypi-private"},
-        {"format": "npm", "type": "hosted", "name": "npm-private"},
+        *_family("pypi", controller.python_remote()),
+        *_family("npm", controller.npm_remote()),
+        *_family("raw", None),
+        *_family("maven2", None),
+        {"format": "pypi", "type": "hosted", "name": "pypi-candidates"},
+        {"format": "raw", "type": "hosted", "name": "raw-installers"},
+    ],
+    "roles": [
+        {"id": "watchers", "name": "watchers", "privileges": ["nx-metrics-all"]},
+        {"id": "auditors", "name": "auditors", "privileges": ["nx-repository-admin-*-*-read"]},
+    ],
+    "users": [
+        {
+            "user_id": name,
+            "first_name": name,
+            "last_name": "of the lab",
+            "email_address": f"{name}@lab.invalid",
+            "password": lab_secret(f"nexus/{name}"),
+            "roles": [f"{name}s"],
+        }
+        for name in ("watcher", "auditor")
     ],
     "deployers": {
-        "repositories": ["pypi-private", "npm-private"],
-        "users": [
-            {"user_id": "deployer", "password": lab_secret("nexus/deployer")},
-        ],
+        "repositories": ["pypi-private", "npm-private", "raw-private", "maven2-private"],
+        "users": [{"user_id": "deployer", "password": lab_secret("nexus/deployer")}],
+    },
+    "readers": {
+        "repositories": ["pypi", "npm", "raw", "maven2"],
+        "users": [{"user_id": "reader", "password": lab_secret("nexus/reader")}],
     },
 }
 
