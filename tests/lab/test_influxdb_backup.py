@@ -67,12 +67,14 @@ def test_a_failed_upgrade_that_damages_the_volume_leaves_the_old_one_with_all_po
     box: Box,
 ) -> None:
     before = box.sh("docker inspect -f '{{.Config.Image}}' influxdb")
-    spoil = f"rm -rf {DATA}/engine; echo gone >{DATA}/influxd.bolt; sleep 3600"
+    gone = f"rm -rf {DATA}/engine && echo gone >{DATA}/influxd.bolt && [ ! -e {DATA}/engine ]"
+    spoil = f"{gone} && echo all is spoiled; sleep 3600"
     recipe = f"FROM {NEW}\nENTRYPOINT {json.dumps(['sh', '-c', spoil])}\n"
     box.sh(f"printf %s {shlex.quote(recipe)} | docker build -q -t {BROKEN} -")
     said = box.run(BROKEN, ok=False, start_period=5)
-    # The positive control: it did damage the volume before that was put back.
     assert "FAILED at healthy" in said
+    # The positive control, of its last lines: it did damage the volume before that was put back.
+    assert "| all is spoiled" in said
     assert "the container of before serves again after" in said
     assert box.sh("docker inspect -f '{{.Config.Image}}' influxdb") == before
     assert box.points() == POINTS

@@ -16,7 +16,7 @@ import pytest
 
 SUBJECTS = ("certificates", "docker", "uv", "clients", "influxdb_client")
 # On the first host alone.
-SERVICES = ("influxdb", "nexus", "packages", "redis", "registry")
+SERVICES = ("backups", "influxdb", "nexus", "packages", "redis", "registry")
 # What `pyinfra -y` may cost with nothing to do: two remote commands a subject.
 COMMANDS_ALLOWED = 2
 
