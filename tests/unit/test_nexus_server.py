@@ -122,6 +122,20 @@ def test_a_password_among_the_properties_is_not_shown() -> None:
     assert "needle" in file.text
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("nexus.datastore.nexus.jdbcUrl", "jdbc:postgresql://db/nexus?user=n&password=needle"),
+        ("nexus.ssl.passphrase", "needle"),
+        ("proxy.url", "http://us:needle@proxy.example:3128"),
+    ],
+)
+def test_a_password_inside_a_value_of_the_properties_is_not_shown(key: str, value: str) -> None:
+    used = Data(used=True, properties=f"{key}={value}-old\n")
+    file = properties_file(server(properties={key: value}), used)
+    assert file.why == (f"nexus.properties: {key} (hidden) -> (hidden)",)
+
+
 # Settings
 
 

@@ -20,7 +20,7 @@ FIRST = {
 }
 """Properties of a server that has no data yet; later they have no effect."""
 
-_HIDDEN = re.compile(r"password|secret|token", re.IGNORECASE)
+_HIDDEN = re.compile(r"pass(word|phrase)|secret|token|credential|://[^/\s]*@", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -195,4 +195,6 @@ def _shown(key: str, values: Mapping[str, str | None]) -> str:
     value = values.get(key)
     if value is None:
         return "none"
-    return "(hidden)" if _HIDDEN.search(key) and value not in ("true", "false") else repr(value)
+    # An address may hold a password as well as a key may name one.
+    hidden = _HIDDEN.search(f"{key}={value}") and value not in ("true", "false")
+    return "(hidden)" if hidden else repr(value)
