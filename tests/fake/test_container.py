@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
+import re
 import shlex
 import socket
 import subprocess
@@ -23,7 +25,7 @@ from pyinfra.api.state import State
 from pyinfra.context import ctx_config, ctx_host, ctx_state
 
 from uplift.facts.container import LOGIN, Containers, Record, Releases
-from uplift.operations import container
+from uplift.operations import backup_script, container
 from uplift.operations.container_removal import _removal
 from uplift.operations.container_script import MARK
 from uplift.operations.container_settle import UNDO
@@ -443,3 +445,40 @@ def test_what_a_daemon_that_went_away_did_not_say_is_not_taken_for_absent(
     assert done.returncode == code, done.stderr
     assert ("end" in done.stdout.split()) is (code == 0)
     assert ("stopped answering" in done.stderr) is (code == 1)
+
+
+@pytest.mark.parametrize(
+    ("held", "said"),
+    [
+        (
+            True,
+            [
+                "uplift: redis: another change of this container runs",
+                "a replacement of container redis is at work",
+            ],
+        ),
+        (False, ["begun", "held"]),
+    ],
+)
+def test_one_change_of_a_container_at_a_time_and_no_backup_of_it_meanwhile(
+    tmp_path: Path, held: bool, said: list[str]
+) -> None:
+    texts = [f"name=redis\n{BASE}\necho begun"]
+    hold = backup_script._BASE
+    hold = hold[hold.index("hold_container() {") : hold.index("state_of() {")]
+    texts.append(
+        f"die() {{ echo $*; exit 1; }}; container=redis\n{hold}\nhold_container; echo held"
+    )
+    found = []
+    (tmp_path / "redis").mkdir()
+    with (tmp_path / "redis/lock").open("w") as lock:
+        if held:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        for text in texts:
+            for word in ("@state@", "@secrets@", "@containers@"):
+                text = text.replace(word, str(tmp_path))
+            text = re.sub(r"flock -w \d+", "flock -w 0", text)
+            done = subprocess.run(["sh", "-c", text], capture_output=True, text=True, check=False)
+            assert (done.returncode != 0) is held, done.stderr
+            found.append(done.stdout.strip())
+    assert found == said

@@ -23,6 +23,7 @@ from collections.abc import Mapping
 from uplift.operations.backup_restore import RESTORE
 from uplift.spec.backup.models import Backup
 from uplift.spec.backup.state import CONFIGURATION, KEY, STATE
+from uplift.spec.container.state import STATE as CONTAINERS
 
 TIME_LIMIT = 12 * 3600
 """Seconds for one backup or restore."""
@@ -69,7 +70,7 @@ alone() {
 }
 # No replacement of the container at the same time; the same lock as that of the replacement.
 hold_container() {
-  folder=/var/lib/uplift/containers/$container
+  folder=@containers@/$container
   mkdir -p "$folder"
   exec 8>"$folder/lock"
   flock -w 600 8 || die "a replacement of container $container is at work"
@@ -283,7 +284,7 @@ def render(subject: str, backup: Backup, method: str, data: str, hooks: str) -> 
         "keep_weekly": str(backup.keep.weekly),
     }
     text = f"{_BASE}{_TAKE}{_SUMS}{RESTORE}{hooks}{_MAIN}"
-    words = {"configuration": CONFIGURATION, "state": STATE, "key": KEY}
+    words = {"configuration": CONFIGURATION, "state": STATE, "key": KEY, "containers": CONTAINERS}
     return f"{_HEAD}{assignments(variables)}{_replaced(text, words)}"
 
 
