@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import secrets as random
 import shlex
@@ -44,6 +45,7 @@ class Site:
     ssh: Run
     pyinfra: Run
     token: str
+    lab: str
 
     def sh(self, script: str, *, check: bool = True) -> str:
         """Run a script as root."""
@@ -53,7 +55,15 @@ class Site:
         self, tag: str, *words: str, check: bool = True, **fields: Any
     ) -> subprocess.CompletedProcess[str]:
         """Deploy a version, or what the words say."""
-        block = {
+        values = {"UPLIFT_SECRET_TESTAPP_DRAIN": self.token}
+        data = ["--data", f"the_app={json.dumps(self.block(tag, **fields))}"]
+        data += ["--data", f"the_secrets={json.dumps(values)}"]
+        call = ["inventories/lab.py", DEPLOY, "--limit", self.name, "-y", *data, *words]
+        return self.pyinfra(*call, check=check)
+
+    def block(self, tag: str, **fields: Any) -> dict[str, Any]:
+        """Return the settings of a version."""
+        return {
             "name": "testapp",
             "image": f"{REPOSITORY}:{tag}",
             "port": 8000,
@@ -66,11 +76,6 @@ class Site:
             "drain": DRAIN,
             **fields,
         }
-        values = {"UPLIFT_SECRET_TESTAPP_DRAIN": self.token}
-        data = ["--data", f"the_app={json.dumps(block)}"]
-        data += ["--data", f"the_secrets={json.dumps(values)}"]
-        call = ["inventories/lab.py", DEPLOY, "--limit", self.name, "-y", *data, *words]
-        return self.pyinfra(*call, check=check)
 
     def changed(self, tag: str, *words: str, **fields: Any) -> list[str]:
         """Deploy, and return the names of the operations that changed something."""
@@ -119,11 +124,15 @@ def built(pyinfra: Run, uplift: Run, lab_name: str, hosts: list[dict[str, Any]],
 
 
 @pytest.fixture(scope="module")
-def box(built: None, hosts: list[dict[str, Any]], ssh: Run, pyinfra: Run) -> Iterator[Site]:
+def box(
+    built: None, hosts: list[dict[str, Any]], ssh: Run, pyinfra: Run, lab_name: str
+) -> Iterator[Site]:
     """The host; the application is taken away afterwards."""
     host = hosts[0]
     token = random.token_urlsafe(24)
-    site = Site(host["name"], host["address"], int(host["ports"]["80"]), ssh, pyinfra, token)
+    site = Site(
+        host["name"], host["address"], int(host["ports"]["80"]), ssh, pyinfra, token, lab_name
+    )
     yield site
     site.sh(
         "docker rm -f testapp-blue testapp-green; "
@@ -234,6 +243,54 @@ def test_a_release_that_is_not_there_is_an_error_and_nothing_is_touched(old: Sit
     assert f"no good release is meant by {to!r}" in done.stdout + done.stderr
     assert "No host was touched" in done.stdout + done.stderr
     assert old.seen() == before
+
+
+INVENTORY = """
+from pathlib import Path as _Path
+_lab = {{}}
+exec(_Path("inventories/lab.py").read_text(), _lab)
+_name, _data = _lab["services"][0]
+services = [(_name, {{**_data, "haproxy": {haproxy!r}, "apps": {apps!r}}})]
+"""
+
+
+def test_the_command_lists_releases_and_takes_hosts_back(
+    box: Site, uplift: Run, tmp_path: Path
+) -> None:
+    box.run("1.4.0-poetry")
+    box.run("2.0.0-uv")
+    inventory = tmp_path / "lab.py"
+    haproxy = {"binds": [{"address": "*", "port": 80}]}
+    inventory.write_text(INVENTORY.format(haproxy=haproxy, apps=[box.block("2.0.0-uv")]))
+    given = {"UPLIFT_LAB": box.lab, "UPLIFT_SECRET_TESTAPP_DRAIN": box.token}
+    environment = {**os.environ, **given, "PYINFRA_PROGRESS": "off"}
+
+    found = json.loads(
+        uplift("rollback", str(inventory), "testapp", "--list", "--json", env=environment).stdout
+    )
+    (host,) = found["hosts"]
+    serving = next(one for one in host["releases"] if one["id"] == host["current"])
+    assert serving["image"] == f"{REPOSITORY}:2.0.0-uv"
+    assert {one["builder"] for one in host["releases"] if one["outcome"] == "good"} >= {
+        "uv",
+        "poetry",
+    }
+
+    words = ("rollback", str(inventory), "testapp")
+    nothing = uplift(*words, "--to", "1.9.9", check=False, env=environment)
+    assert (nothing.returncode, box.version()) == (1, "2.0.0")
+    assert "no host was touched" in nothing.stderr
+    unknown = uplift("rollback", str(inventory), "testap", check=False, env=environment)
+    assert unknown.returncode == 64
+    assert "Did you mean 'testapp'?" in unknown.stderr
+    looked = uplift(*words, "--to", "poetry", "--dry-run", env=environment)
+    assert (looked.returncode, box.version()) == (0, "2.0.0")
+    done = uplift(*words, "--to", "poetry", "--json", env=environment)
+    assert [one["arrived"] for one in json.loads(done.stdout)["after"]] == [True]
+    assert box.version() == "1.4.0"
+    # The number that is none: pyinfra would read 1.10 as 1.1.
+    dotted = uplift(*words, "--to", "1.10", check=False, env=environment)
+    assert "'1.10'" in dotted.stderr
 
 
 def test_a_reload_or_restart_of_haproxy_keeps_the_slot_that_serves(old: Site) -> None:

@@ -19,6 +19,10 @@ COMMANDS = {
     "init": ("uplift.cli.init:init", "Write a commented project of your own."),
     "lab": ("uplift.cli.lab:lab", "Real hosts on this machine to try everything on."),
     "publish": ("uplift.cli.publish:publish", "Publish packages to the repositories of an index."),
+    "rollback": (
+        "uplift.cli.rollback:rollback",
+        "Take an application back to a release.",
+    ),
     "secrets": ("uplift.cli.secrets:secrets", "Keep secrets in an age-encrypted file."),
     "verify": ("uplift.cli.verify:verify", "Check the hosts of an inventory from the outside."),
 }

@@ -37,6 +37,10 @@ echo end
 """
 
 
+READ = _SCRIPT.replace("@settled@", job.settled("app"))
+"""The script that reads everything; its arguments are the names of applications."""
+
+
 class Apps(FactBase[AppState | None]):
     """
     Return traffic, releases and files of applications, as :class:`AppState`.
@@ -53,8 +57,7 @@ class Apps(FactBase[AppState | None]):
 
         + apps: names
         """
-        text = _SCRIPT.replace("@settled@", job.settled("app"))
-        return StringCommand("sh", "-c", QuoteString(text), "uplift", *map(QuoteString, apps))
+        return StringCommand("sh", "-c", QuoteString(READ), "uplift", *map(QuoteString, apps))
 
     def process(self, output: Iterable[str]) -> AppState:
         """Turn the script's lines into a state."""

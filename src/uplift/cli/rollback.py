@@ -1,0 +1,142 @@
+"""``uplift rollback``: take an application back to a release as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+from rich.markup import escape
+from rich.table import Table
+
+from uplift.cli.output import as_json, error, results
+from uplift.rollback.run import Listing, Result, arrived, listed, roll_back
+from uplift.spec.app.release import Release
+from uplift.spec.container.image import Reference, brief
+from uplift.spec.errors import Exit
+
+
+@click.command()
+@click.argument("inventory")
+@click.argument("app")
+@click.option(
+    "--to",
+    default="previous",
+    show_default=True,
+    help="previous, a builder (poetry, uv, pip), a release's id, a tag, or a digest.",
+)
+@click.option("--list", "list_", is_flag=True, help="Show the releases that each host has.")
+@click.option("--limit", multiple=True, help="Only this group, or hosts whose name matches.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, on every host.")
+@click.option("--json", "want_json", is_flag=True, help="Print the results as JSON.")
+def rollback(
+    inventory: str,
+    app: str,
+    to: str,
+    list_: bool,
+    limit: tuple[str, ...],
+    dry_run: bool,
+    want_json: bool,
+) -> int:
+    """Take APP on the hosts of INVENTORY back to a release as it was.
+
+    Image, settings, environment, own files and secrets are those of the release. Nothing is begun
+    unless every host can be reached and has the release.
+
+    \b
+    Exit codes: 0 done, or nothing to do · 1 failed, and every host is as before
+    3 a host could not be reached, or hosts differ now: the table says which
+    64 wrong usage or settings · 130 interrupted
+    """
+    if list_:
+        found = listed(inventory, app, limit)
+        _show_list(app, found, want_json)
+        return Exit.DONE if all(one.reached for one in found) else Exit.HELD
+    result = roll_back(inventory, app, to, limit, dry_run=dry_run)
+    if want_json:
+        as_json(_document(app, to, result))
+    else:
+        _show(result)
+    return result.exit_code
+
+
+def _show_list(app: str, found: Sequence[Listing], want_json: bool) -> None:
+    if want_json:
+        as_json({"app": app, "hosts": [_host(one) for one in found]})
+        return
+    table = Table("host", "release", "image", "digest", "built by", "outcome", "deployed by")
+    for one in found:
+        for release in reversed(one.releases):
+            serves = " [green]serves[/]" if release == one.current else ""
+            table.add_row(
+                escape(one.host),
+                release.id,
+                escape(Reference.parse(release.reference).short),
+                brief(release.digest),
+                release.builder or "?",
+                release.outcome + serves,
+                escape(release.by),
+            )
+    results.print(table)
+    _show_errors(found)
+
+
+def _show(result: Result) -> None:
+    _show_errors(result.before)
+    if not result.after:
+        if result.exit_code is not Exit.DONE:
+            error("no host was touched")
+        return
+    table = Table("host", "before", "now", "asked for")
+    for was, now in zip(result.before, result.after, strict=True):
+        mark = "[green]✔[/]" if arrived(now) else "[bold red]✘[/]"
+        table.add_row(
+            escape(was.host),
+            _short(was.current),
+            f"{_short(now.current)} {mark}",
+            _short(was.chosen),
+        )
+    results.print(table)
+    _show_errors(result.after)
+
+
+def _show_errors(found: Sequence[Listing]) -> None:
+    for one in found:
+        if one.error:
+            error(f"{one.host}: {one.error.removeprefix(f'{one.host}: ')}")
+
+
+def _short(release: Release | None) -> str:
+    return escape(Reference.parse(release.reference).short) if release else "-"
+
+
+def _document(app: str, to: str, result: Result) -> dict[str, Any]:
+    return {
+        "app": app,
+        "to": to,
+        "before": [_host(one) for one in result.before],
+        "after": [{**_host(one), "arrived": arrived(one)} for one in result.after],
+        "exit_code": int(result.exit_code),
+    }
+
+
+def _host(one: Listing) -> dict[str, Any]:
+    return {
+        "name": one.host,
+        "reached": one.reached,
+        "error": one.error or None,
+        "slot": one.slot or None,
+        "current": one.current.id if one.current else None,
+        "chosen": one.chosen.id if one.chosen else None,
+        "releases": [
+            {
+                "id": release.id,
+                "image": release.reference,
+                "digest": release.digest or None,
+                "builder": release.builder or None,
+                "outcome": release.outcome,
+                "by": release.by,
+            }
+            for release in one.releases
+        ],
+    }

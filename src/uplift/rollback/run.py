@@ -1,0 +1,188 @@
+"""List the releases of an application on its hosts, and take the hosts back to one of them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from uplift.facts import app as reading
+from uplift.remote import inventory as inventories
+from uplift.remote.connection import Connection
+from uplift.remote.fleet import Fleet
+from uplift.remote.inventory import InventoryHost
+from uplift.settings import files_of, from_data
+from uplift.spec.app.release import NotFoundError, Release, choose
+from uplift.spec.app.state import parse
+from uplift.spec.base import near_miss
+from uplift.spec.errors import Exit, UpliftError, UsageError
+
+DEPLOY = "deploys/rollback.py"
+READ_LIMIT = 60  # seconds
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The releases of an application on one host.
+
+    Args:
+        host: its name.
+        releases: oldest first.
+        slot: that serves, where HAProxy says so.
+        chosen: the release that was asked for.
+        error: why it cannot be had, or the host not be read.
+        reached: the host could be read.
+    """
+
+    host: str
+    releases: tuple[Release, ...] = ()
+    slot: str = ""
+    chosen: Release | None = None
+    error: str = ""
+    reached: bool = True
+
+    @property
+    def current(self) -> Release | None:
+        """Return the release that serves: the newest good one."""
+        good = [one for one in self.releases if one.good]
+        return good[-1] if good else None
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a rollback.
+
+    Args:
+        before: of each host.
+        after: the same hosts, read again; empty when none was touched.
+        exit_code: for ``uplift``.
+    """
+
+    before: tuple[Listing, ...]
+    after: tuple[Listing, ...]
+    exit_code: Exit
+
+
+def listed(inventory: str, app: str, limit: Sequence[str] = (), to: str = "") -> list[Listing]:
+    """Read the releases of an application from all hosts that have it.
+
+    Args:
+        inventory: a file, or what else pyinfra takes as an inventory.
+        app: name of the application.
+        limit: groups or patterns of host names.
+        to: which release is looked for; none when it is left out.
+
+    Raises:
+        UsageError: no host has such an application.
+    """
+    with Fleet(_hosts(inventory, app, limit)) as fleet:
+        found = fleet.each(lambda connection: _read(connection, app, to))
+        lost = [
+            Listing(name, error=str(error), reached=False)
+            for name, error in fleet.unreachable.items()
+        ]
+        read = [
+            Listing(name, error=str(one), reached=False) if isinstance(one, UpliftError) else one
+            for name, one in found.items()
+        ]
+    return sorted([*lost, *read], key=lambda one: one.host)
+
+
+def roll_back(
+    inventory: str, app: str, to: str, limit: Sequence[str] = (), *, dry_run: bool
+) -> Result:
+    """Take all hosts of an application back to a release, by pyinfra as a person would call it.
+
+    Nothing is begun unless every host can be reached and has the release.
+
+    Args:
+        inventory: a file.
+        app: name of the application.
+        to: which release, as for the operation ``app.rolled_back``.
+        limit: groups or patterns of host names.
+        dry_run: only look.
+
+    Raises:
+        UsageError: no host has such an application, or this folder has no deploy for it.
+    """
+    if not Path(DEPLOY).is_file():
+        raise UsageError(f"there is no {DEPLOY} in {Path.cwd()}: change to the project's folder")
+    before = tuple(listed(inventory, app, limit, to))
+    if not all(one.reached for one in before):
+        return Result(before, (), Exit.HELD)
+    if any(one.error for one in before):
+        return Result(before, (), Exit.FAILED)
+    code = _pyinfra(inventory, app, to, limit, dry_run=dry_run)
+    if dry_run or code == Exit.USAGE:
+        return Result(before, (), Exit(code) if code in set(Exit) else Exit.FAILED)
+    after = tuple(
+        replace(now, chosen=was.chosen)
+        for was, now in zip(before, listed(inventory, app, limit), strict=True)
+    )
+    return Result(before, after, _exit(before, after, code))
+
+
+def _exit(before: Sequence[Listing], after: Sequence[Listing], code: int) -> Exit:
+    """Tell a fleet that is where it was from one that is mixed."""
+    if code == 0:
+        return Exit.DONE
+    if not all(one.reached for one in after):
+        return Exit.HELD
+    moved = [arrived(one) for one in after]
+    stayed = [now.current == was.current for was, now in zip(before, after, strict=True)]
+    return Exit.FAILED if all(stayed) and not all(moved) else Exit.HELD
+
+
+def arrived(one: Listing) -> bool:
+    """Tell whether a host serves what was asked for.
+
+    Args:
+        one: read afterwards.
+    """
+    wanted, current = one.chosen, one.current
+    if wanted is None or current is None:
+        return False
+    return (current.digest, current.reference) == (wanted.digest, wanted.reference)
+
+
+def _hosts(inventory: str, app: str, limit: Sequence[str]) -> list[InventoryHost]:
+    names: list[str] = []
+    chosen = []
+    for host in inventories.hosts(inventory, limit):
+        settings = from_data(dict(host.data), files_of(host.data, host.groups, inventory))
+        here = [one.name for one in settings.apps]
+        names += here
+        if app in here:
+            chosen.append(host)
+    if not chosen:
+        guess = near_miss(app, names)
+        hint = f" Did you mean {guess!r}?" if guess else ""
+        there = ", ".join(sorted({*names})) or "none"
+        raise UsageError(f"no host has an application {app!r}.{hint} There are: {there}")
+    return chosen
+
+
+def _read(connection: Connection, app: str, to: str) -> Listing:
+    done = connection.run(reading.READ, app, time_limit=READ_LIMIT)
+    state = parse(done.stdout.splitlines())
+    listing = Listing(connection.name, state.releases.get(app, ()), state.active.get(app, ""))
+    if not to:
+        return listing
+    current = listing.current.id if listing.current else ""
+    try:
+        return replace(listing, chosen=choose(to, listing.releases, current, {}))
+    except NotFoundError as error:
+        return replace(listing, error=str(error))
+
+
+def _pyinfra(inventory: str, app: str, to: str, limit: Sequence[str], *, dry_run: bool) -> int:
+    words = [sys.executable, "-m", "pyinfra", inventory, DEPLOY]
+    # As JSON: pyinfra would read 1.10 as a number.
+    words += ["--data", f"app={json.dumps(app)}", "--data", f"to={json.dumps(to)}"]
+    words += [word for one in limit for word in ("--limit", one)]
+    words.append("--dry" if dry_run else "-y")
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno(), check=False)
+    return done.returncode
