@@ -25,6 +25,14 @@ def test_it_says_its_version_and_counts_requests() -> None:
     assert 'operation="http_GET",outcome="ok"} 1.0' in client.get("/metrics").text
 
 
+def test_a_stranger_cannot_make_a_series_of_metrics_by_a_method_of_their_own() -> None:
+    client = TestClient(create_app(SETTINGS))
+    client.request("NONSENSE", "/version")
+    found = client.get("/metrics").text
+    assert "NONSENSE" not in found
+    assert 'operation="http_other"' in found
+
+
 @pytest.mark.parametrize(("sent", "kept"), [("abc-1", True), ("a b\n", False), ("x" * 65, False)])
 def test_a_request_keeps_its_id_when_it_looks_like_one(sent: str, kept: bool) -> None:
     client = TestClient(create_app(SETTINGS))
