@@ -23,6 +23,8 @@ DEPLOY = "tests/lab/app_deploy.py"
 REPOSITORY = "registry:5000/uplift-test-app"
 # Tag, how it behaves, what built it.
 IMAGES = [
+    # As another tool would leave it: known by its tag alone.
+    ("1.3.0-poetry", "", ""),
     ("1.4.0-poetry", "", "poetry"),
     ("2.0.0-uv", "", "uv"),
     ("2.1.0-uv", "never", "uv"),
@@ -245,6 +247,20 @@ def test_a_release_that_is_not_there_is_an_error_and_nothing_is_touched(old: Sit
     assert old.seen() == before
 
 
+@pytest.mark.parametrize("where", ["host", "registry"])
+def test_an_image_that_another_tool_left_is_taken_over_and_can_be_gone_back_to(
+    box: Site, where: str
+) -> None:
+    image = f"{REPOSITORY}:1.3.0-poetry"
+    box.run("2.0.0-uv")
+    box.sh("rm -rf /var/lib/uplift/releases/testapp/*")
+    box.sh(f"docker pull -q {image}" if where == "host" else f"docker rmi -f {image}")
+    assert box.changed("2.0.0-uv", "--data", "to=1.3.0-poetry") == ["Roll back"]
+    assert box.version() == "1.3.0"
+    records = box.sh("cat /var/lib/uplift/releases/testapp/*/release.json")
+    assert json.loads(records)["foreign"] is True
+
+
 INVENTORY = """
 from pathlib import Path as _Path
 _lab = {{}}
@@ -277,7 +293,7 @@ def test_the_command_lists_releases_and_takes_hosts_back(
     }
 
     words = ("rollback", str(inventory), "testapp")
-    nothing = uplift(*words, "--to", "1.9.9", check=False, env=environment)
+    nothing = uplift(*words, "--to", "pip", check=False, env=environment)
     assert (nothing.returncode, box.version()) == (1, "2.0.0")
     assert "no host was touched" in nothing.stderr
     unknown = uplift("rollback", str(inventory), "testap", check=False, env=environment)
@@ -288,9 +304,12 @@ def test_the_command_lists_releases_and_takes_hosts_back(
     done = uplift(*words, "--to", "poetry", "--json", env=environment)
     assert [one["arrived"] for one in json.loads(done.stdout)["after"]] == [True]
     assert box.version() == "1.4.0"
-    # The number that is none: pyinfra would read 1.10 as 1.1.
+    left = uplift(*words, "--to", "1.3.0-poetry", "--json", env=environment)
+    assert [one["arrived"] for one in json.loads(left.stdout)["after"]] == [True]
+    assert box.version() == "1.3.0"
+    # A tag like a number: pyinfra would read it as 1.1.
     dotted = uplift(*words, "--to", "1.10", check=False, env=environment)
-    assert "'1.10'" in dotted.stderr
+    assert "no good release is meant by '1.10'" in dotted.stderr
 
 
 def test_a_reload_or_restart_of_haproxy_keeps_the_slot_that_serves(old: Site) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from uplift.spec.app import App
+from uplift.spec.app.foreign import HostImage, foreign, tagged
 from uplift.spec.app.plan import plan
 from uplift.spec.app.release import (
     NotFoundError,
@@ -288,6 +290,58 @@ def test_a_record_holds_names_of_secrets_and_keys_of_variables_alone() -> None:
 def test_files_of_the_controller_become_text_of_the_release() -> None:
     given = with_files(app(files={"a": {"source": "x"}}), {"x": "text"})
     assert given.files["a"].content == "text"
+
+
+def left(number: int, tag: str = "", **fields: Any) -> HostImage:
+    """An image that another tool left on the host."""
+    name = "r.example/console"
+    given = {
+        "id": f"sha256:{number}",
+        "created": f"2026-01-0{number}T00:00:00Z",
+        "tags": (f"{name}:{tag}",) if tag else (),
+        "digests": (f"{name}@sha256:{str(number) * 64}",),
+    }
+    return HostImage(**{**given, **fields})
+
+
+LEFT = [
+    left(1, "1.2.0-poetry"),
+    left(2, "1.3.0-poetry"),
+    left(3, "1.9.0", builder="poetry"),
+    left(4, "2.0.0-poetry", builder="uv"),
+    left(5, tags=("r.example/other:3.0.0-poetry",), digests=()),
+]
+
+
+@pytest.mark.parametrize(
+    ("to", "number"),
+    [("poetry", 3), ("1.2.0-poetry", 1), (f"sha256:{'2' * 12}", 2), ("uv", 4)],
+)
+def test_an_image_that_another_tool_left_is_found_by_label_tag_or_digest(
+    to: str, number: int
+) -> None:
+    found = foreign(app(), to, LEFT, {})
+    assert found is not None
+    assert found.id == f"sha256:{number}"
+    assert found.pinned(app()) == f"r.example/console@sha256:{str(number) * 64}"
+
+
+@pytest.mark.parametrize("to", ["previous", "pip", "3.0.0-poetry", "sha256:2"])
+def test_no_image_is_found_by_another_word_or_of_another_application(to: str) -> None:
+    assert foreign(app(), to, LEFT, {}) is None
+
+
+def test_only_a_tag_is_looked_for_at_the_registry() -> None:
+    assert tagged(app(), "1.3.0-poetry") == "r.example/console:1.3.0-poetry"
+    assert [tagged(app(), to) for to in ("previous", "poetry", "sha256:22")] == [None] * 3
+
+
+def test_images_of_the_host_are_read_with_their_labels() -> None:
+    line = 'image sha256:1 2026-01-01T00:00:00Z ["a:1","b:2"] [] '
+    label = '{"a":"b  c","io.uplift.builder":"uv"}'
+    found = parse_state([line + label, line + "null", "busy", "end"])
+    image = HostImage("sha256:1", "2026-01-01T00:00:00Z", ("a:1", "b:2"), (), "uv")
+    assert found.images == (image, replace(image, builder=""))
 
 
 def test_a_record_that_cannot_be_read_is_told_apart() -> None:

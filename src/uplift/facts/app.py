@@ -32,6 +32,11 @@ for app do
       "$(printf %s "${{file##*/}}" | pack)"
   done
 done
+format='image {{{{.Id}}}} {{{{.Created}}}} {{{{json .RepoTags}}}} {{{{json .RepoDigests}}}}'
+format="$format {{{{json .Config.Labels}}}}"
+dk() {{ timeout 60 docker -H unix:///var/run/docker.sock "$@" 2>/dev/null; }}
+ids=$(dk image ls -q --no-trunc | sort -u)
+[ -z "$ids" ] || dk image inspect --format "$format" $ids
 {TRAFFIC}
 echo end
 """

@@ -21,6 +21,7 @@ from uplift.operations.app_script import render
 from uplift.operations.container import settled, time_limit
 from uplift.operations.haproxy import read
 from uplift.secrets import fingerprint_key, require
+from uplift.spec.app.foreign import foreign, tagged
 from uplift.spec.app.models import SLOTS, App
 from uplift.spec.app.plan import Todo, plan
 from uplift.spec.app.release import (
@@ -131,7 +132,10 @@ def _text(app: App, todo: Todo, state: State, values: Values, of: Release | None
     files = {reference.secret: str(number) for number, reference in enumerate(values)}
     by = f"{getpass.getuser()}@{socket.gethostname()}"
     image = of.reference if of else app.image
-    written = record(app, image, digest, id=id, by=by, secrets=files) if made else ""
+    foreign = of is not None and of.foreign
+    written = ""
+    if made:
+        written = record(app, image, digest, id=id, by=by, secrets=files, foreign=foreign)
     return render(app, todo, state, values, release=id, record=written)
 
 
@@ -151,8 +155,9 @@ def rolled_back(
     + to: ``previous``, a builder (``poetry``, ``uv``), a release's id, a tag or a digest
     + patterns: of tags by builder, for images without a label
 
-    Nothing is asked of a registry when the image is on the host. A release that is not there is an
-    error, and nothing is done.
+    Nothing is asked of a registry when the image is on the host. An image that another tool left,
+    on the host or at the registry, is taken over: it runs with the settings of today, and is
+    recorded from then on. A release that is not there is an error, and nothing is done.
 
     **Example:**
 
@@ -214,6 +219,8 @@ def way_back(app: App, to: str, patterns: Mapping[str, str] | None = None) -> Wa
         release = choose(to, found.releases.get(app.name, ()), current(app, found), patterns or {})
         wanted = _as_it_was(app, restored(release))
     except NotFoundError as error:
+        if way := _foreign_way(app, to, found, patterns or {}):
+            return way
         msg = f"{app.name}: {error}"
         raise NotFoundError(msg) from None
     values = _values(app, release)
@@ -224,6 +231,24 @@ def way_back(app: App, to: str, patterns: Mapping[str, str] | None = None) -> Wa
         msg = f"{app.name}: release {release.id} has no value of {missing[0]}"
         raise NotFoundError(msg)
     return Way(release, wanted, values)
+
+
+def _foreign_way(app: App, to: str, found: AppState, patterns: Mapping[str, str]) -> Way | None:
+    """Find an image that another tool left: on the host, else by its tag at the registry.
+
+    Nothing but the image is known of such a release, so it runs with the settings of today.
+    """
+    image = foreign(app, to, found.images, patterns)
+    reference = image.name if image else tagged(app, to)
+    if reference is None:
+        return None
+    wanted = app.model_copy(update={"image": image.pinned(app) if image else reference})
+    state = container.read(containers([wanted])[:1])
+    if state is None or state.resolved[wanted.image].how == "failed":
+        return None
+    digest = state.resolved[wanted.image].digest
+    release = Release("", {}, reference, digest, foreign=True)
+    return Way(release, wanted, require(wanted))
 
 
 def check_way_back(app: App, to: str) -> None:

@@ -15,6 +15,8 @@ from uplift.remote.connection import Connection
 from uplift.remote.fleet import Fleet
 from uplift.remote.inventory import InventoryHost
 from uplift.settings import files_of, from_data
+from uplift.spec.app.foreign import foreign, tagged
+from uplift.spec.app.models import App
 from uplift.spec.app.release import NotFoundError, Release, choose
 from uplift.spec.app.state import parse
 from uplift.spec.base import near_miss
@@ -78,8 +80,10 @@ def listed(inventory: str, app: str, limit: Sequence[str] = (), to: str = "") ->
     Raises:
         UsageError: no host has such an application.
     """
-    with Fleet(_hosts(inventory, app, limit)) as fleet:
-        found = fleet.each(lambda connection: _read(connection, app, to))
+    apps = _hosts(inventory, app, limit)
+    wanted = {host.name: settings for host, settings in apps}
+    with Fleet([host for host, _ in apps]) as fleet:
+        found = fleet.each(lambda connection: _read(connection, wanted[connection.name], to))
         lost = [
             Listing(name, error=str(error), reached=False)
             for name, error in fleet.unreachable.items()
@@ -145,18 +149,18 @@ def arrived(one: Listing) -> bool:
     wanted, current = one.chosen, one.current
     if wanted is None or current is None:
         return False
+    if wanted.foreign:
+        return current.reference == wanted.reference
     return (current.digest, current.reference) == (wanted.digest, wanted.reference)
 
 
-def _hosts(inventory: str, app: str, limit: Sequence[str]) -> list[InventoryHost]:
+def _hosts(inventory: str, app: str, limit: Sequence[str]) -> list[tuple[InventoryHost, App]]:
     names: list[str] = []
     chosen = []
     for host in inventories.hosts(inventory, limit):
         settings = from_data(dict(host.data), files_of(host.data, host.groups, inventory))
-        here = [one.name for one in settings.apps]
-        names += here
-        if app in here:
-            chosen.append(host)
+        names += [one.name for one in settings.apps]
+        chosen += [(host, one) for one in settings.apps if one.name == app]
     if not chosen:
         guess = near_miss(app, names)
         hint = f" Did you mean {guess!r}?" if guess else ""
@@ -165,17 +169,24 @@ def _hosts(inventory: str, app: str, limit: Sequence[str]) -> list[InventoryHost
     return chosen
 
 
-def _read(connection: Connection, app: str, to: str) -> Listing:
-    done = connection.run(reading.READ, app, time_limit=READ_LIMIT)
+def _read(connection: Connection, app: App, to: str) -> Listing:
+    done = connection.run(reading.READ, app.name, time_limit=READ_LIMIT)
     state = parse(done.stdout.splitlines())
-    listing = Listing(connection.name, state.releases.get(app, ()), state.active.get(app, ""))
+    releases, slot = state.releases.get(app.name, ()), state.active.get(app.name, "")
+    listing = Listing(connection.name, releases, slot)
     if not to:
         return listing
     current = listing.current.id if listing.current else ""
     try:
         return replace(listing, chosen=choose(to, listing.releases, current, {}))
     except NotFoundError as error:
-        return replace(listing, error=str(error))
+        image = foreign(app, to, state.images, {})
+        # Whether the registry has such a tag, the deploy asks on each host before it begins.
+        reference = image.name if image else tagged(app, to)
+        if reference is None:
+            return replace(listing, error=str(error))
+        digest = image.pinned(app).rpartition("@")[2] if image else ""
+        return replace(listing, chosen=Release("", {}, reference, digest, foreign=True))
 
 
 def _pyinfra(inventory: str, app: str, to: str, limit: Sequence[str], *, dry_run: bool) -> int:

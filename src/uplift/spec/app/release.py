@@ -77,7 +77,14 @@ class Release:
 
 
 def record(
-    app: App, reference: str, digest: str, *, id: str, by: str, secrets: Mapping[str, str]
+    app: App,
+    reference: str,
+    digest: str,
+    *,
+    id: str,
+    by: str,
+    secrets: Mapping[str, str],
+    foreign: bool = False,
 ) -> str:
     """Return the record of a release as JSON.
 
@@ -88,6 +95,7 @@ def record(
         id: of the release.
         by: who deploys it.
         secrets: file in the record for each secret's name.
+        foreign: another tool made the image, and nothing else was known of the release.
     """
     pinned = app
     if digest:
@@ -102,6 +110,7 @@ def record(
         "environment": sorted(app.environment),
         "secrets": dict(secrets),
         "by": by,
+        "foreign": foreign,
     }
     return json.dumps(value, indent=1, sort_keys=True) + "\n"
 

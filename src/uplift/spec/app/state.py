@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from uplift.spec.app.foreign import HostImage
 from uplift.spec.app.release import Release
 from uplift.spec.app.release import parse as parse_release
 from uplift.spec.container.state import by_word
@@ -23,6 +25,7 @@ class AppState:
         releases: by application.
         files: sha256 of each file by name, by folder.
         broken: records that cannot be read, by application.
+        images: of the host, whoever made them.
     """
 
     busy: str = ""
@@ -31,6 +34,7 @@ class AppState:
     releases: Mapping[str, tuple[Release, ...]] = field(default_factory=dict)
     files: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     broken: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    images: tuple[HostImage, ...] = ()
 
 
 def parse(lines: Iterable[str]) -> AppState:
@@ -60,7 +64,21 @@ def parse(lines: Iterable[str]) -> AppState:
         running=running_slots(_one(found, "states")),
         releases={app: tuple(sorted(one, key=lambda it: it.id)) for app, one in releases.items()},
         files=files,
+        images=tuple(map(_image, found.get("image", ()))),
         broken={app: tuple(ids) for app, ids in broken.items()},
+    )
+
+
+def _image(values: list[str]) -> HostImage:
+    """Read one line: id, time, and tags, digests and labels as JSON; labels may hold blanks."""
+    id, created, tags, digests, *labels = values
+    known = json.loads(" ".join(labels)) or {}
+    return HostImage(
+        id=id,
+        created=created,
+        tags=tuple(json.loads(tags) or ()),
+        digests=tuple(json.loads(digests) or ()),
+        builder=known.get("io.uplift.builder", ""),
     )
 
 
