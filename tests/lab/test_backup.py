@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -52,7 +53,8 @@ def test_a_backup_on_request_is_read_back_and_listed(first: str, box: Box) -> No
 
 def test_the_second_run_changes_nothing(first: str, box: Box) -> None:
     before = box.sh(f"systemctl show -p ActiveEnterTimestampMonotonic {TIMER}")
-    assert "[lab-1] No changes" in box.backup().replace(box.name, "lab-1")
+    # pyinfra fills names up to the longest one of the inventory.
+    assert re.search(rf"\[{box.name}\] +No changes", box.backup())
     assert box.sh(f"systemctl show -p ActiveEnterTimestampMonotonic {TIMER}") == before
 
 
