@@ -41,3 +41,23 @@ password: `uplift secrets set nexus/deployer`.
 #          "owner": "telegraf"},
 #     ],
 # }
+
+# haproxy = {
+#     # Where applications are reached; the statistics are on 127.0.0.1:8404.
+#     "binds": [{"address": "*", "port": 80}],
+# }
+
+# apps = [
+#     {
+#         "name": "console",
+#         "image": "registry.example.com:5000/console:2.0.0-uv",
+#         # That it listens on in its container; it answers GET /readyz when it may serve.
+#         "port": 8000,
+#         # Of the host's 127.0.0.1: the slots blue and green.
+#         "slot_ports": [18001, 18002],
+#         "routes": [{"host": "console.example.com"}],
+#         "secrets": {"token": secret("console/token")},
+#         # How long open connections may stay on the release before.
+#         "drain": {"seconds": 60},
+#     },
+# ]

@@ -13,6 +13,7 @@ from pyinfra.api.arguments import all_global_arguments
 
 ROOT = Path(__file__).parents[2]
 SUBJECTS = [
+    "app",
     "backup",
     "certificates",
     "clients",

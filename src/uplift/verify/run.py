@@ -15,7 +15,20 @@ from typing import Any
 from uplift.spec.errors import Exit, UpliftError, UsageError
 from uplift.verify.results import OUTCOMES
 
-SUBJECTS = ("certificates", "docker", "nexus", "redis", "uv", "clients", "secrets")
+SUBJECTS = (
+    "certificates",
+    "docker",
+    "uv",
+    "registry",
+    "nexus",
+    "clients",
+    "packages",
+    "redis",
+    "influxdb",
+    "backup",
+    "app",
+    "secrets",
+)
 CLEAN_UP_LIMIT = 3.0  # seconds for pytest to close its connections after Ctrl-C
 
 # pytest's exit codes, here because importing pytest takes longer than all the rest.
