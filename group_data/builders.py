@@ -49,3 +49,23 @@ password: `uplift secrets set nexus/publisher`.
 #         {"name": "your-package", "repository": "pypi-releases", "source": "../your-package"},
 #     ],
 # }
+
+# images = {
+#     # Built on the first host of this group and pushed by the login of its root: docs/images.md.
+#     "build": [
+#         {
+#             "name": "registry.example.com:5000/your-app",
+#             "version": "1.0.0",
+#             # uv, poetry, pip, or dockerfile for one of your own.
+#             "builder": "uv",
+#             # A folder with pyproject.toml and uv.lock; relative to this project.
+#             "source": "../your-app",
+#             "python": "3.13",
+#             "entry_point": ["your-app"],
+#             # Where packages come from; left out: what the project itself says.
+#             "index": {"url": "https://nexus.example.com/repository/pypi-all/simple", **_LOGIN},
+#         },
+#     ],
+#     # What replaces a base, where the public registry is out of reach.
+#     "contexts": {"python:3.13-slim": "registry.example.com:5000/python:3.13-slim"},
+# }

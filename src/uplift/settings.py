@@ -22,6 +22,7 @@ from uplift.spec.clients import Clients
 from uplift.spec.docker import Docker
 from uplift.spec.errors import Problem, SettingsError, UpliftError
 from uplift.spec.haproxy import Haproxy
+from uplift.spec.images import Images
 from uplift.spec.influxdb import InfluxDB, InfluxDBClient
 from uplift.spec.nexus import Nexus
 from uplift.spec.packages import Packages
@@ -47,6 +48,7 @@ class Settings(Block):
         clients: client files of users and of the host (``.netrc``, ``.npmrc``, ``pip.conf``, …).
         redis: Redis in a container.
         packages: what is published, and into which repositories.
+        images: what is built and pushed.
         influxdb: an InfluxDB 2.7 and what it holds.
         influxdb_client: tokens of an InfluxDB that the host needs.
         haproxy: HAProxy in front of applications.
@@ -62,6 +64,7 @@ class Settings(Block):
     clients: Clients | None = None
     redis: Redis | None = None
     packages: Packages | None = None
+    images: Images | None = None
     influxdb: InfluxDB | None = None
     influxdb_client: InfluxDBClient | None = None
     haproxy: Haproxy | None = None

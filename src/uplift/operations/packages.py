@@ -14,6 +14,7 @@ from pyinfra.context import host
 from uplift.facts.packages import Packages as Read
 from uplift.facts.script import read_quietly
 from uplift.operations import script
+from uplift.operations.first import first
 from uplift.operations.packages_script import Publish
 from uplift.operations.packages_work import Outcome, Work, outcomes
 from uplift.spec.errors import UpliftError
@@ -38,9 +39,9 @@ def published(settings: Packages) -> Generator[PyinfraCommand, None, None]:
 
         packages.published(name="Packages", settings=Packages(repositories={…}, publish=[…]))
     """
-    first = _publisher(host)
-    if first != host.name:
-        host.noop(f"packages are published from {first}")
+    publisher = first(host, "packages")
+    if publisher != host.name:
+        host.noop(f"packages are published from {publisher}")
         return
     try:
         work = Work.of(settings)
@@ -56,16 +57,6 @@ def published(settings: Packages) -> Generator[PyinfraCommand, None, None]:
             yield FunctionCommand(_publish, (work, todo), {})
     except UpliftError as error:
         yield _refused(str(error))
-
-
-def _publisher(this: Host) -> str:
-    """Return which host publishes: the first of the run with the same settings."""
-    wanted = this.data.get("packages")
-    for other in this.inventory:
-        takes_part = other in this.state.active_hosts and this.state.is_host_in_limit(other)
-        if takes_part and other.data.get("packages") == wanted:
-            return str(other.name)
-    return str(this.name)
 
 
 def _read(host: Host, work: Work) -> Plan | None:

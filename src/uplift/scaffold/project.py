@@ -20,6 +20,8 @@ _PATTERNS = (
     "group_data/*.py",
     "inventories/*.py",
     "inventories/known_hosts",
+    "templates/*.j2",
+    "templates/installers/*.txt",
     "tests/verify/*.py",
 )
 _LAB = ("group_data/lab.py", "group_data/lab_services.py", "inventories/lab.py")

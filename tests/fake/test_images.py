@@ -1,0 +1,422 @@
+"""The scripts that ask, build, look through and push, run by this machine's shell.
+
+Docker and the registry are played; what the gate looks through are real archives.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import shlex
+import subprocess
+import tarfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyinfra.api import Config, Inventory, State
+from pyinfra.api.command import StringCommand
+from pyinfra.api.connect import connect_all
+from pyinfra.api.operation import add_op
+from pyinfra.api.operations import run_ops
+from pyinfra.context import ctx_host, ctx_state
+
+from uplift.facts.images import Images as Read
+from uplift.operations import images
+from uplift.operations.images_script import script
+from uplift.operations.images_work import collect
+from uplift.secrets import forget
+from uplift.spec.images import File, Found, Image, Images, Inputs, Todo
+
+NAME = "registry.example.com:5000/console"
+DIGEST = "sha256:" + "a" * 64
+ID = "sha256:" + "1" * 64
+PASSWORD = secrets.token_hex(8) + """ "'$(id)\\%s:`é"""
+LOGIN = {
+    "url": "https://nexus.example.com/simple",
+    "username": "ci",
+    "password": {"secret": "nexus/ci"},
+}
+
+# $BOX holds what Docker answers; it notes its arguments in calls and its environment in env.
+DOCKER = r"""#!/bin/sh
+printf '%s\n' "$*" >>"$BOX/calls"
+case "$*" in
+  "buildx version"|*" version"|"tag "*|"image rm "*|"image tag "*|*" prune "*) ;;
+  "buildx build "*)
+    env >"$BOX/env"
+    while [ "$1" != --iidfile ]; do shift; done
+    cat "$BOX/log" >&2
+    [ ! -e "$BOX/broken" ] || exit 1
+    cp -R "$5" "$BOX/source"; cp "$4" "$BOX/Dockerfile"
+    printf %s "$ID" >"$2" ;;
+  "history "*) cat "$BOX/history" ;;
+  *Config.Env*) cat "$BOX/environment" ;;
+  *Config.Labels*) cat "$BOX/labels" ;;
+  *RootFS.Layers*) cat "$BOX/layers" ;;
+  "save "*) cp "$BOX/saved.tar" "$3" ;;
+  "push "*)
+    [ ! -e "$BOX/denied" ] || { echo "denied: requested access to the resource is denied"; exit 1; }
+    echo "$2" >>"$BOX/pushed" ;;
+  "pull "*) ;;
+  *) echo "unknown: $*" >&2; exit 64 ;;
+esac
+"""
+# The registry has what was pushed to it.
+CURL = r"""#!/bin/sh
+config=$(cat)
+reference=$(printf %s "$config" | sed -n 's|^url = "http://docker/distribution/\(.*\)/json"|\1|p')
+if grep -qxF "$reference" "$BOX/pushed"; then
+  printf '{"Descriptor":{"mediaType":"x","digest":"%s","size":1}}\n200' "$DIGEST"
+else printf '{"message":"manifest unknown"}\n404'; fi
+"""
+
+
+def layer(files: Mapping[str, bytes]) -> bytes:
+    packed = BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as out:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size, member.mode = len(content), 0o600
+            out.addfile(member, BytesIO(content))
+    return packed.getvalue()
+
+
+@dataclass
+class Box:
+    """A builder host that is played."""
+
+    folder: Path
+
+    def put(self, name: str, text: str | bytes = "") -> None:
+        data = text.encode() if isinstance(text, str) else text
+        (self.folder / name).write_bytes(data)
+
+    def read(self, name: str) -> str:
+        file = self.folder / name
+        return file.read_text() if file.exists() else ""
+
+    def image(self, *layers: Mapping[str, bytes]) -> None:
+        """Let Docker have an image of these layers."""
+        blobs = {f"blobs/sha256/{number}": layer(one) for number, one in enumerate(layers)}
+        self.put("saved.tar", layer({**blobs, "manifest.json": b"[]", "oci-layout": b"{}"}))
+        self.put("layers", "".join(f"sha256:{number}\n" for number in range(len(layers))))
+
+    def run(self, words: list[str]) -> subprocess.CompletedProcess[str]:
+        path = f"{self.folder / 'bin'}:{os.environ['PATH']}"
+        more = {"BOX": str(self.folder), "DIGEST": DIGEST, "ID": ID, "HOME": str(self.folder)}
+        return subprocess.run(
+            words, env={"PATH": path, **more}, capture_output=True, text=True, check=False
+        )
+
+
+@pytest.fixture
+def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Box:
+    forget()
+    monkeypatch.setenv("UPLIFT_SECRET_NEXUS_CI", PASSWORD)
+    (tmp_path / "bin").mkdir()
+    for name, text in (("docker", DOCKER), ("curl", CURL)):
+        (tmp_path / "bin" / name).write_text(text)
+        (tmp_path / "bin" / name).chmod(0o755)
+    made = Box(tmp_path)
+    made.put("history", "RUN useradd app # buildkit\n")
+    made.put("environment", "PATH=/app/.venv/bin:/usr/bin\nPYTHONUNBUFFERED=1\n[console]\n")
+    made.put("labels", "io.uplift.builder=uv\n")
+    for name in ("pushed", "log"):
+        made.put(name)
+    made.image({"app/main.py": b"print('hello')\n"}, {"etc/passwd": b"app:x:10001\n"})
+    return made
+
+
+def inputs(**changed: object) -> Inputs:
+    block = {"name": NAME, "version": "2.0.0", "builder": "uv", "source": "c", "index": LOGIN}
+    block |= {"entry_point": ["console"], **changed}
+    source = (File("pyproject.toml", b"[project]\n"), File("run", b"#!/bin/sh\n", executable=True))
+    return Inputs(Image.parse(block, path="images.build[0]"), "FROM a\n", source, "uv==1\n")
+
+
+def build(box: Box, todo: Todo | None = None) -> subprocess.CompletedProcess[str]:
+    wanted = todo or Todo(inputs(), "build")
+    return box.run(["sh", "-c", script(Images(build=(wanted.inputs.image,)), wanted)])
+
+
+def left_behind() -> set[Path]:
+    return {
+        path for folder in ("/var/tmp", "/dev/shm") for path in Path(folder).glob("uplift-images.*")
+    }
+
+
+def test_a_build_pushes_the_fixed_tag_first_and_leaves_nothing_behind(box: Box) -> None:
+    before = left_behind()
+    done = build(box)
+    made = inputs()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"images: {made.fixed} is {DIGEST}\n"
+    assert box.read("pushed").split() == [made.fixed, made.moving]
+    assert box.read("Dockerfile") == "FROM a\n"
+    assert (box.folder / "source/pyproject.toml").read_text() == "[project]\n"
+    assert os.access(box.folder / "source/run", os.X_OK)
+    assert left_behind() <= before
+
+
+def test_a_login_is_given_to_the_build_alone_and_stands_in_no_argument(box: Box) -> None:
+    build(box)
+    assert PASSWORD in box.read("env")
+    assert "--secret id=netrc,env=UPLIFT_BUILD_SECRET_0" in box.read("calls")
+    assert PASSWORD not in box.read("calls")
+    assert base64.b64encode(PASSWORD.encode()).decode() not in box.read("calls")
+
+
+def planted_layers() -> dict[str, dict[str, bytes]]:
+    return {
+        "holds a secret of this build": {"app/x.pyc": f"\0{PASSWORD}\0".encode()},
+        "/root/.netrc: such a file": {"root/.netrc": b"machine a login b password c"},
+        "/app/t.py: holds what looks like a token": {"app/t.py": b"KEY = 'ghp_" + b"a" * 36 + b"'"},
+        "app/b: holds a secret of this build": {
+            "app/b": base64.b64encode(f"ci:{PASSWORD}".encode())
+        },
+    }
+
+
+@pytest.mark.parametrize("said", planted_layers())
+def test_a_planted_secret_in_any_layer_stops_the_push(box: Box, said: str) -> None:
+    planted = planted_layers()[said]
+    # A later layer deletes it: it is in the earlier one still.
+    gone = {f"{Path(name).parent}/.wh.{Path(name).name}": b"" for name in planted}
+    box.image({"app/main.py": b""}, planted, gone)
+    done = build(box)
+    assert done.returncode == 1
+    assert said in done.stdout and "holds secrets, and is not pushed" in done.stdout
+    assert PASSWORD not in done.stdout
+    assert box.read("pushed") == ""
+
+
+@pytest.mark.parametrize("part", ["history", "environment", "labels"])
+@pytest.mark.parametrize(
+    "planted",
+    ["x=glpat-" + "a" * 20, "DB_PASSWORD=hunter22", "u=https://ci:" + "word@nexus.example.com", ""],
+)
+def test_a_planted_secret_beside_the_layers_stops_the_push(
+    box: Box, part: str, planted: str
+) -> None:
+    text = planted or PASSWORD
+    box.put(part, f"{box.read(part)}{text}\n")
+    done = build(box)
+    assert (done.returncode, box.read("pushed")) == (1, "")
+    assert f"the image's {part}" in done.stdout
+    assert text not in done.stdout
+
+
+def test_a_file_that_the_settings_allow_may_look_like_a_token(box: Box) -> None:
+    box.image({"app/tests/t.py": b"ghp_" + b"a" * 36, "app/doc": b"AKIAIOSFODNN7EXAMPLE"})
+    assert build(box).returncode == 1
+    allowed = Todo(inputs(gate_allows=["app/tests/*"]), "build")
+    assert build(box, allowed).returncode == 0
+
+
+def test_an_image_whose_layers_cannot_all_be_read_is_not_pushed(box: Box) -> None:
+    box.put("layers", "sha256:0\nsha256:1\nsha256:2\n")
+    done = build(box)
+    assert (done.returncode, box.read("pushed")) == (1, "")
+    assert "could not be looked through" in done.stdout
+
+
+def test_a_failed_step_is_shown_by_its_own_lines_without_secrets(box: Box) -> None:
+    noise = "".join(f"#5 {number} downloading\n" for number in range(3000))
+    failing = f"#9 [builder 4/6] RUN uv sync\n#9 1.0 no version of x\n#9 1.1 {PASSWORD}\n"
+    box.put(
+        "log", f"{noise}{failing}#9 ERROR: process did not complete\nERROR: failed to solve: x\n"
+    )
+    box.put("broken")
+    done = build(box)
+    assert done.returncode == 1
+    assert done.stdout.splitlines() == [
+        "#9 [builder 4/6] RUN uv sync",
+        "#9 1.0 no version of x",
+        "#9 ERROR: process did not complete",
+        "ERROR: failed to solve: x",
+        f"images: {inputs().fixed} was not built",
+    ]
+
+
+def test_a_refused_push_says_what_to_look_at(box: Box) -> None:
+    box.put("denied")
+    done = build(box)
+    assert done.returncode == 1
+    assert "denied: requested access" in done.stdout
+    assert "may root of this host log in to registry.example.com:5000" in done.stdout
+
+
+def test_an_image_that_another_host_pushed_meanwhile_stays(box: Box) -> None:
+    made = inputs()
+    box.put("pushed", f"{made.fixed}\n")
+    assert build(box).returncode == 0
+    assert box.read("pushed").split() == [made.fixed, made.moving]
+    assert f"tag {NAME}@{DIGEST} {made.moving}" in box.read("calls")
+
+
+def test_a_tag_is_moved_without_a_build(box: Box) -> None:
+    made = inputs()
+    done = build(box, Todo(made, "tag", DIGEST))
+    assert done.returncode == 0
+    assert box.read("pushed").split() == [made.moving]
+    assert "buildx" not in box.read("calls")
+
+
+@pytest.fixture
+def ask(box: Box) -> Callable[[], Found]:
+    made = inputs()
+
+    def call() -> Found:
+        command = Read().command([made.fixed, made.moving])
+        done = box.run(shlex.split(command.get_raw_value()))
+        assert done.returncode == 0
+        return Read().process(done.stdout.splitlines())
+
+    return call
+
+
+def test_one_command_asks_for_all_tags(box: Box, ask: Callable[[], Found]) -> None:
+    made = inputs()
+    assert ask() == Found()
+    box.put("pushed", f"{made.fixed}\n")
+    assert ask() == Found(digests={made.fixed: DIGEST})
+
+
+def test_a_host_without_buildx_says_so(box: Box, ask: Callable[[], Found]) -> None:
+    docker = box.folder / "bin/docker"
+    docker.write_text(DOCKER.replace('"buildx version"|', '"buildx version") exit 1 ;;\n  '))
+    assert "buildx is not installed" in ask().ready
+
+
+def test_the_login_of_the_host_is_used(box: Box, ask: Callable[[], Found]) -> None:
+    curl = box.folder / "bin/curl"
+    curl.write_text(
+        CURL.replace("config=$(cat)", 'config=$(cat); printf %s "$config" >"$BOX/asked"')
+    )
+    auth = base64.b64encode(f"ci:{PASSWORD}".encode()).decode()
+    config = {"auths": {"registry.example.com:5000": {"auth": auth}}}
+    text = Read().command([inputs().fixed]).get_raw_value().replace("HOME=/root", "")
+    (box.folder / ".docker").mkdir()
+    (box.folder / ".docker/config.json").write_text(json.dumps(config))
+    box.run(shlex.split(text))
+    assert "X-Registry-Auth" in box.read("asked")
+
+
+# The operation on a host whose answers are recorded.
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> str:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    for name in ("pyproject.toml", "uv.lock"):
+        (folder / name).write_text("")
+    return str(folder)
+
+
+def settings_of(source: str) -> Images:
+    one = {"name": NAME, "version": "2.0.0", "builder": "uv", "source": source, "index": LOGIN}
+    return Images.parse({"build": [{**one, "entry_point": ["console"]}]}, path="images")
+
+
+def host_state(*said: str, hosts: tuple[str, ...] = ("@fake/box",), **data: Any) -> State:
+    responses = {"/distribution/": "\n".join(said)}
+    data |= {"fake_delay": 0, "fake_delay_jitter": 0, "fake_responses": responses}
+    state = State(Inventory((list(hosts), data)), Config())
+    connect_all(state)
+    return state
+
+
+def tag(reference: str, digest: str = DIGEST) -> str:
+    body = json.dumps({"Descriptor": {"digest": digest}}).encode()
+    return f"tag {reference} 200 {base64.b64encode(body).decode()}"
+
+
+def apply(source: str, *said: str) -> tuple[bool, list[str]]:
+    """Run the operation once; return whether it changed, and all commands."""
+    state = host_state(*said)
+    (meta,) = add_op(state, images.built, name="Images", settings=settings_of(source)).values()
+    run_ops(state)
+    return meta.did_change(), state.inventory.get_host("@fake/box").connector.executed_commands
+
+
+def yielded(source: str, *said: str, host: str = "@fake/box", **more: Any) -> list[StringCommand]:
+    state = host_state(*said, **more)
+    with ctx_state.use(state), ctx_host.use(state.inventory.get_host(host)):
+        return list(images.built._inner(settings=settings_of(source)))
+
+
+def test_images_that_are_there_cost_one_command_a_time(box: Box, source: str) -> None:
+    (made,) = collect(settings_of(source))
+    changed, commands = apply(source, "busy ", tag(made.fixed), tag(made.moving), "end")
+    assert not changed
+    # Once while preparing, once while running.
+    assert len(commands) == 2
+
+
+def test_a_build_is_one_job_and_a_look_at_the_result(box: Box, source: str) -> None:
+    changed, commands = apply(source, "busy ", "end")
+    assert changed
+    jobs = [command for command in commands if "systemd-run" in command]
+    assert len(jobs) == 1
+    assert len(commands) == 4
+    assert PASSWORD not in str(commands)
+
+
+def test_the_source_and_the_login_travel_by_standard_input(box: Box, source: str) -> None:
+    (command,) = yielded(source, "busy ", "end")
+    text = "".join(command.connector_arguments["_stdin"])
+    assert "docker buildx build" in text
+    assert "buildx" not in command.get_raw_value()
+    assert PASSWORD not in repr(command.connector_arguments)
+
+
+def test_the_same_move_at_another_state_is_another_job(box: Box, source: str) -> None:
+    (made,) = collect(settings_of(source))
+    first, second = (
+        yielded(source, "busy ", tag(made.fixed), *more, "end")[0].get_raw_value()
+        for more in ((), (tag(made.moving, "sha256:" + "b" * 64),))
+    )
+    assert first != second
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (("unable buildx is not installed", "end"), "cannot build: buildx is not installed"),
+        (("busy uplift-images-1.service", "end"), "uplift-images-1.service still builds"),
+        ((f"tag {NAME}:2 401 e30=", "end"), "the registry could not be asked"),
+    ],
+)
+def test_a_host_that_cannot_build_is_refused(
+    box: Box, source: str, lines: tuple[str, ...], said: str
+) -> None:
+    (command,) = yielded(source, *lines)
+    assert said in command.get_raw_value() and "exit" in command.get_raw_value()
+
+
+def test_a_source_that_is_not_there_is_refused_before_the_host_is_asked(box: Box) -> None:
+    (command,) = yielded("nowhere", "busy ", "end")
+    assert "there is no folder nowhere" in command.get_raw_value()
+    assert "exit 64" in command.get_raw_value()
+
+
+def test_a_secret_that_is_too_short_to_be_found_is_refused(
+    box: Box, source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forget()
+    monkeypatch.setenv("UPLIFT_SECRET_NEXUS_CI", secrets.token_hex(3))
+    (command,) = yielded(source, "busy ", "end")
+    assert "shorter than 8 characters" in command.get_raw_value()
+
+
+def test_of_several_hosts_with_the_same_images_the_first_builds(box: Box, source: str) -> None:
+    pair = {"hosts": ("@fake/box", "@fake/other"), "images": {"build": []}}
+    assert yielded(source, "busy ", "end", host="@fake/other", **pair) == []
+    assert len(yielded(source, "busy ", "end", host="@fake/box", **pair)) == 1

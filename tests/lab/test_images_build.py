@@ -1,0 +1,246 @@
+"""A small project, built by uv and by Poetry on a real host, and pushed to a real registry."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from uplift import controller
+
+pytestmark = pytest.mark.slow
+
+PROJECT = Path(__file__).parents[2]
+NAME = "registry:5000/uplift-test/tiny"
+BASE = "registry:5000/python:3.13-slim"
+POETRY = "poetry==2.5.1"
+LIMIT = 1800  # seconds; Poetry and its packages are downloaded
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+CODE = """
+import idna
+
+def main() -> None:
+    print("tiny", idna.encode("b\\u00fccher.example").decode())
+"""
+PYPROJECT = """
+[project]
+name = "tiny"
+version = "2.0.0"
+requires-python = ">=3.11,<4"
+dependencies = ["idna==3.10"]
+scripts = {{ tiny = "tiny:main" }}
+
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+
+[[tool.poetry.source]]
+name = "mirror"
+url = "{index}"
+priority = "primary"
+"""
+# A secret that one step copies and the next deletes.
+LEAK = """
+FROM python:3.13-slim
+RUN --mount=type=secret,id=token cp /run/secrets/token /opt/copy
+RUN rm /opt/copy
+"""
+
+
+@dataclass
+class Box:
+    """One host that builds."""
+
+    name: str
+    ssh: Run
+    environment: dict[str, str]
+    source: Path
+    said: str = field(default="", init=False)
+
+    def sh(self, script: str, *, check: bool = True) -> str:
+        done = self.ssh(self.name, f"sudo sh -c {shlex.quote(script)}", check)
+        return str(done.stdout).strip()
+
+    def image(self, **changed: Any) -> dict[str, Any]:
+        return {
+            "name": NAME,
+            "version": "2.0.0",
+            "builder": "uv",
+            "source": str(self.source),
+            "entry_point": ["tiny"],
+            "ca_files": controller.certificates(),
+            **changed,
+        }
+
+    def apply(self, *images: dict[str, Any], options: tuple[str, ...] = ("-y",)) -> int:
+        block = {"build": images, "contexts": {"python:3.13-slim": BASE}, "network": "host"}
+        pyinfra = str(Path(sys.executable).parent / "pyinfra")
+        words = [pyinfra, "inventories/lab.py", "tests/lab/images_deploy.py", "--limit", self.name]
+        done = subprocess.run(
+            [*words, *options],
+            cwd=PROJECT,
+            env={**self.environment, "UPLIFT_TEST_IMAGES": json.dumps(block)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
+            check=False,
+        )
+        self.said = done.stdout + done.stderr
+        return done.returncode
+
+    def digest(self, tag: str) -> str:
+        """Return what the registry has under a tag, or nothing."""
+        url = f"http://registry:5000/v2/uplift-test/tiny/manifests/{tag}"
+        kinds = "application/vnd.docker.distribution.manifest.v2+json"
+        answer = self.sh(f"curl -sI -H 'Accept: {kinds}' {url}")
+        found = re.search(r"docker-content-digest: (\S+)", answer, re.IGNORECASE)
+        return found[1] if found and " 200" in answer.splitlines()[0] else ""
+
+    def run(self, tag: str, *words: str) -> str:
+        return self.sh(shlex.join(["docker", "run", "--rm", f"{NAME}:{tag}", *words]))
+
+
+def told(said: str) -> dict[str, str]:
+    """Return digests by tag, as a run told them."""
+    return dict(re.findall(rf"{NAME}:(\S+) is {NAME}@(sha256:\w+)", said))
+
+
+@pytest.fixture(scope="module")
+def box(
+    hosts: list[dict[str, Any]],
+    pyinfra: Run,
+    ssh: Run,
+    environment: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Box:
+    name = hosts[0]["name"]
+    for part in ("certificates", "docker"):
+        pyinfra("inventories/lab.py", f"deploys/{part}.py", "-y", "--limit", name)
+    return Box(name, ssh, environment, project(tmp_path_factory.mktemp("tiny")))
+
+
+def project(folder: Path) -> Path:
+    index = controller.python_remote() + "simple/"
+    (folder / "src/tiny").mkdir(parents=True)
+    (folder / "src/tiny/__init__.py").write_text(CODE)
+    (folder / "pyproject.toml").write_text(PYPROJECT.format(index=index))
+    (folder / "Dockerfile").write_text(LEAK)
+    uv = str(Path(sys.executable).parent / "uv")
+    for words in ([uv, "lock"], [uv, "tool", "run", "--from", POETRY, "poetry", "lock"]):
+        subprocess.run(words, cwd=folder, check=True, timeout=LIMIT, capture_output=True)
+    return folder
+
+
+def both(box: Box) -> list[dict[str, Any]]:
+    return [box.image(), box.image(builder="poetry", version="1.4.0")]
+
+
+@pytest.fixture(scope="module")
+def built(box: Box) -> dict[str, str]:
+    """Both images in the registry; their digests by tag."""
+    assert box.apply(*both(box)) == 0, box.said
+    return told(box.said)
+
+
+def test_both_are_pushed_under_a_tag_that_stays_and_one_that_moves(
+    box: Box, built: dict[str, str]
+) -> None:
+    assert sorted(tag.rpartition("-")[0] for tag in built) == ["1.4.0-poetry", "2.0.0-uv"]
+    for tag, digest in built.items():
+        assert box.digest(tag) == digest
+        assert box.digest(tag.rpartition("-")[0]) == digest
+
+
+def test_a_second_run_builds_nothing(box: Box, built: dict[str, str]) -> None:
+    builds = box.sh("ls /var/lib/uplift/jobs")
+    assert box.apply(*both(box), options=("-y", "--json")) == 0
+    start = box.said.index('{"plan"') if '{"plan"' in box.said else box.said.index("{")
+    results = json.JSONDecoder().raw_decode(box.said[start:])[0]["results"]
+    assert [one["no_change"] for one in results["operations"]] == [[box.name]]
+    assert box.sh("ls /var/lib/uplift/jobs") == builds
+    assert box.apply(*both(box), options=("-y", "-v")) == 0
+    assert "all 2 are in their registry" in box.said
+
+
+@pytest.mark.parametrize(("tag", "builder"), [("2.0.0-uv", "uv"), ("1.4.0-poetry", "poetry")])
+def test_an_image_runs_without_tools_and_without_root(
+    box: Box, built: dict[str, str], tag: str, builder: str
+) -> None:
+    assert box.run(tag) == "tiny xn--bcher-kva.example"
+    assert box.run(tag, "id", "-u") == "10001"
+    for tool in ("pip", "uv", "poetry", "gcc"):
+        assert box.run(tag, "sh", "-c", f"command -v {tool} || echo none") == "none"
+    found = "import importlib.util as u; print(u.find_spec('pip'))"
+    assert box.run(tag, "python", "-c", found) == "None"
+    label = "docker image inspect --format '{{index .Config.Labels \"io.uplift.builder\"}}'"
+    assert box.sh(f"{label} {NAME}:{tag}") == builder
+
+
+def test_both_have_the_same_code_with_its_bytecode(box: Box, built: dict[str, str]) -> None:
+    sums = "cd /app/.venv/lib && find . -type f ! -path '*.dist-info/*' | sort | xargs sha256sum"
+    first, second = (box.run(tag, "sh", "-c", sums) for tag in ("2.0.0-uv", "1.4.0-poetry"))
+    assert "tiny/__pycache__/__init__.cpython-313.pyc" in first
+    ours = [
+        [line for line in it.splitlines() if "virtualenv" not in line] for it in (first, second)
+    ]
+    assert ours[0] == ours[1]
+
+
+def test_a_changed_source_is_built_and_its_return_only_moves_the_tag(
+    box: Box, built: dict[str, str]
+) -> None:
+    before = box.digest("2.0.0-uv")
+    file = box.source / "src/tiny/__init__.py"
+    file.write_text(CODE.replace('"tiny"', '"other"'))
+    try:
+        assert box.apply(box.image(), options=("--dry",)) == 0
+        assert "is built and pushed" in box.said and box.digest("2.0.0-uv") == before
+        assert box.apply(box.image()) == 0, box.said
+        assert box.digest("2.0.0-uv") not in ("", before)
+        assert box.run("2.0.0-uv").startswith("other")
+    finally:
+        file.write_text(CODE)
+    assert box.apply(box.image()) == 0, box.said
+    assert box.digest("2.0.0-uv") == before
+    assert all(box.digest(tag) == digest for tag, digest in built.items())
+
+
+def test_a_leaked_secret_is_found_though_a_later_step_deletes_it(box: Box) -> None:
+    token = secrets.token_hex(16)
+    box.environment["UPLIFT_SECRET_TINY_TOKEN"] = token
+    leaking = {
+        **box.image(version="3.0.0", builder="dockerfile"),
+        "secrets": {"token": {"secret": "tiny/token"}},
+    }
+    leaking = {
+        key: value for key, value in leaking.items() if key not in ("entry_point", "ca_files")
+    }
+    assert box.apply(leaking, options=("-y", "-vvv", "--debug")) == 1
+    assert "/opt/copy: holds a secret of this build" in box.said
+    assert token not in box.said
+    assert box.digest("3.0.0-dockerfile") == ""
+
+
+def test_a_failed_build_shows_the_lines_of_its_step(box: Box) -> None:
+    wrong = box.image(version="3.1.0", build_packages=["no-such-package"])
+    assert box.apply(wrong) == 1
+    assert "Unable to locate package no-such-package" in box.said
+    assert "was not built" in box.said
+    assert len(box.said.splitlines()) < 90
+
+
+def test_a_registry_that_is_not_there_is_named_and_nothing_is_built(box: Box) -> None:
+    assert box.apply({**box.image(), "name": "127.0.0.1:9/tiny"}) == 1
+    assert "the registry could not be asked" in box.said and "127.0.0.1:9/tiny" in box.said
