@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 import shlex
+import shutil
 import subprocess
 import tarfile
 from collections.abc import Callable, Mapping
@@ -224,6 +225,18 @@ def test_an_image_whose_layers_cannot_all_be_read_is_not_pushed(box: Box) -> Non
     done = build(box)
     assert (done.returncode, box.read("pushed")) == (1, "")
     assert "could not be looked through" in done.stdout
+
+
+@pytest.mark.parametrize("broken", ["none", "-rlaF", "-rlaE", "-aoE"])
+def test_nothing_is_pushed_when_the_search_itself_does_not_work(box: Box, broken: str) -> None:
+    grep = box.folder / "bin/grep"
+    grep.write_text(
+        f'#!/bin/sh\n[ "$1" != {broken} ] || exit 2\nexec {shutil.which("grep")} "$@"\n'
+    )
+    grep.chmod(0o755)
+    done = build(box)
+    assert ("could not be looked through" in done.stdout) == (broken != "none")
+    assert (done.returncode == 0) == (box.read("pushed") != "") == (broken == "none")
 
 
 def test_a_failed_step_is_shown_by_its_own_lines_without_secrets(box: Box) -> None:

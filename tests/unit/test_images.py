@@ -72,7 +72,7 @@ def collected(folder: Path, **changed: Any) -> Inputs:
         ({"platforms": ["linux/amd64", "linux/arm64"]}, "not joined"),
         ({"platforms": ["amd64"]}, "linux/amd64"),
         ({"files": ["../key"]}, "inside the source"),
-        ({"system_packages": ["libpq5; id"]}, "Debian packages"),
+        ({"system_packages": ["libpq5; id"]}, "Debian package"),
         ({"labels": {"io.uplift.builder": "uv"}}, "are ours"),
         ({"labels": {"team": "ghp_" + "a" * 36}}, "looks like a secret"),
         ({"builder": "dockerfile"}, "entry_point stands in the Dockerfile"),

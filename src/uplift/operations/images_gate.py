@@ -28,7 +28,7 @@ gate_text() {
 allowed() {
   while IFS= read -r pattern; do
     case $1 in $pattern) return 0 ;; esac
-  done <"$keys/allowed"
+  done <"${control:-$keys/allowed}"
   return 1
 }
 # $1 a folder with the files of one layer
@@ -46,8 +46,21 @@ gate_layer() {
     allowed "${file#"$1"/}" || echo "/${file#"$1"/}: holds what looks like a token"
   done
 }
+# A search that does not work finds nothing either: first it has to find what is planted.
+gate_works() {
+  control=/dev/null
+  mkdir "$work/control"
+  echo planted >"$work/control/.netrc"
+  printf 'glpat-%020d\n' 0 | tee "$work/control/token" >"$work/token"
+  wanted=2
+  [ ! -s "$keys/exact" ] || { head -n 1 "$keys/exact" >"$work/control/exact"; wanted=3; }
+  said=$(gate_layer "$work/control" | wc -l; gate_text "$work/token" text)
+  control=; rm -r "$work/control"
+  case $said in *"looks like a secret"*) [ "${said%%[!0-9 ]*}" -ge "$wanted" ] ;; *) false ;; esac
+}
 # $1 an image: 0 when nothing was found, 1 when something was, 2 when it could not be read
 gate() {
+  gate_works || return 2
   docker history --no-trunc --format '{{.CreatedBy}} {{.Comment}}' "$1" >"$work/history" &&
     docker image inspect --format '{{range .Config.Env}}{{println .}}{{end}}{{println .Config.Cmd
       .Config.Entrypoint}}' "$1" >"$work/environment" &&

@@ -2,49 +2,37 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from uplift.spec.base import Block
 from uplift.spec.clients.fields import Login, SecretField, Url
-from uplift.spec.container.image import Reference
-from uplift.spec.images.tokens import name_is_secret, value_is_secret
+from uplift.spec.images.fields import (
+    ImageName,
+    Line,
+    Package,
+    Path,
+    Platform,
+    Python,
+    Repository,
+    Revision,
+    Size,
+    Version,
+    arguments,
+    labels_of_its_own,
+    one_at_most,
+    secret_ids,
+)
 
 Builder = Literal["uv", "poetry", "pip", "dockerfile"]
 
-# A tag is VERSION-BUILDER-HASH, at most 128 characters.
-_VERSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.]{0,63}(-[A-Za-z0-9_.]+)*")
-_REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./^~-]{0,199}")
-_PYTHON = re.compile(r"3\.[0-9]{1,2}(\.[0-9]{1,2})?")
-_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+(=[A-Za-z0-9.+:~-]+)?")
-_PATH = re.compile(r"(?!/)(?!(.*/)?\.\.(/|$))[A-Za-z0-9_.@+/-]+")
-_PLATFORM = re.compile(r"linux/(amd64|arm64|arm/v7|386|ppc64le|s390x|riscv64)")
-_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
-_ARGUMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_SIZE = re.compile(r"[1-9][0-9]*(MB|GB)")
-_OURS = "io.uplift."
 # What only a template can use.
 _TEMPLATED = (
     *("base", "installer", "build_packages", "system_packages"),
     *("entry_point", "files", "ca_files"),
 )
-
-
-def _one_line(values: Mapping[str, str]) -> None:
-    for key, value in values.items():
-        if not value.isprintable():
-            msg = f"{key}: a value is one line of text"
-            raise ValueError(msg)
-        if name_is_secret(key) or value_is_secret(value):
-            msg = (
-                f"{key}: looks like a secret, and everybody who pulls the image could read it: "
-                "give a build its secrets under 'secrets', and a running container by its own"
-            )
-            raise ValueError(msg)
 
 
 class Index(Block):
@@ -101,139 +89,32 @@ class Image(Block):
         gate_allows: shell patterns of paths in the image whose content may look like a token.
     """
 
-    name: str
-    version: str
+    name: Repository
+    version: Version
     builder: Builder
     source: str
-    revision: str | None = None
-    dockerfile: str = "Dockerfile"
-    python: str = "3.13"
-    base: str | None = None
+    revision: Revision | None = None
+    dockerfile: Path = "Dockerfile"
+    python: Python = "3.13"
+    base: ImageName | None = None
     installer: str | None = None
-    requirements: str = "requirements.txt"
-    build_packages: tuple[str, ...] = ()
-    system_packages: tuple[str, ...] = ()
-    entry_point: tuple[str, ...] = ()
-    files: tuple[str, ...] = ()
-    platforms: tuple[str, ...] = ()
+    requirements: Path = "requirements.txt"
+    build_packages: tuple[Package, ...] = ()
+    system_packages: tuple[Package, ...] = ()
+    entry_point: tuple[Line, ...] = ()
+    files: tuple[Path, ...] = ()
+    platforms: Annotated[tuple[Platform, ...], AfterValidator(one_at_most)] = ()
     index: Index | None = None
     ca_files: tuple[str, ...] = ()
-    labels: dict[str, str] = Field(default_factory=dict)
-    build_args: dict[str, str] = Field(default_factory=dict)
-    secrets: dict[str, SecretField] = Field(default_factory=dict)
+    labels: Annotated[dict[str, str], AfterValidator(labels_of_its_own)] = Field(
+        default_factory=dict
+    )
+    build_args: Annotated[dict[str, str], AfterValidator(arguments)] = Field(default_factory=dict)
+    secrets: Annotated[dict[str, SecretField], AfterValidator(secret_ids)] = Field(
+        default_factory=dict
+    )
     source_url: Url | None = None
     gate_allows: tuple[str, ...] = ()
-
-    @field_validator("name")
-    @classmethod
-    def _check_name(cls, name: str) -> str:
-        reference = Reference.parse(name)
-        if reference.digest or reference.tag != "latest" or name.endswith(":latest"):
-            msg = "is the repository alone: its tags are made from 'version' and 'builder'"
-            raise ValueError(msg)
-        return name
-
-    @field_validator("version")
-    @classmethod
-    def _check_version(cls, version: str) -> str:
-        if not _VERSION.fullmatch(version) or len(version) > 64:
-            msg = f"is the beginning of a tag: letters, digits, '.', '_', '-'; found {version!r}"
-            raise ValueError(msg)
-        return version
-
-    @field_validator("python")
-    @classmethod
-    def _check_python(cls, python: str) -> str:
-        if not _PYTHON.fullmatch(python):
-            msg = f"write a version as text, for example '3.13'; found {python!r}"
-            raise ValueError(msg)
-        return python
-
-    @field_validator("base")
-    @classmethod
-    def _check_base(cls, base: str | None) -> str | None:
-        if base is not None:
-            Reference.parse(base)
-        return base
-
-    @field_validator("revision")
-    @classmethod
-    def _check_revision(cls, revision: str | None) -> str | None:
-        if revision is not None and not _REVISION.fullmatch(revision):
-            msg = "must be a commit, a tag or a branch of the source's repository"
-            raise ValueError(msg)
-        return revision
-
-    @field_validator("build_packages", "system_packages")
-    @classmethod
-    def _check_packages(cls, packages: tuple[str, ...]) -> tuple[str, ...]:
-        for one in packages:
-            if not _PACKAGE.fullmatch(one):
-                msg = f"must be Debian packages, as 'libpq5' or 'libpq5=16.2-1'; found {one!r}"
-                raise ValueError(msg)
-        return packages
-
-    @field_validator("dockerfile", "requirements")
-    @classmethod
-    def _check_path(cls, path: str) -> str:
-        if not _PATH.fullmatch(path):
-            msg = f"must be a path inside the source, without '..' and blanks; found {path!r}"
-            raise ValueError(msg)
-        return path
-
-    @field_validator("files")
-    @classmethod
-    def _check_files(cls, paths: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(cls._check_path(path).rstrip("/") for path in paths)
-
-    @field_validator("entry_point")
-    @classmethod
-    def _check_entry_point(cls, words: tuple[str, ...]) -> tuple[str, ...]:
-        if any(not word or not word.isprintable() for word in words):
-            msg = "is a list of words, each one line"
-            raise ValueError(msg)
-        return words
-
-    @field_validator("platforms")
-    @classmethod
-    def _check_platforms(cls, platforms: tuple[str, ...]) -> tuple[str, ...]:
-        if len(platforms) > 1:
-            msg = "one platform an image: several are not joined to one manifest list yet"
-            raise ValueError(msg)
-        for one in platforms:
-            if not _PLATFORM.fullmatch(one):
-                msg = f"must be a platform such as 'linux/amd64'; found {one!r}"
-                raise ValueError(msg)
-        return platforms
-
-    @field_validator("labels")
-    @classmethod
-    def _check_labels(cls, labels: dict[str, str]) -> dict[str, str]:
-        for key in labels:
-            if not _KEY.fullmatch(key) or key.startswith(_OURS):
-                msg = f"{key!r} is no name of a label of your own ({_OURS}… are ours)"
-                raise ValueError(msg)
-        _one_line(labels)
-        return labels
-
-    @field_validator("build_args")
-    @classmethod
-    def _check_arguments(cls, arguments: dict[str, str]) -> dict[str, str]:
-        for key in arguments:
-            if not _ARGUMENT.fullmatch(key):
-                msg = f"{key!r} is no name of an argument"
-                raise ValueError(msg)
-        _one_line(arguments)
-        return arguments
-
-    @field_validator("secrets")
-    @classmethod
-    def _check_secrets(cls, secrets: dict[str, SecretField]) -> dict[str, SecretField]:
-        for key in secrets:
-            if not _KEY.fullmatch(key) or key == "netrc":
-                msg = f"{key!r} is no id for a secret; 'netrc' is that of the index"
-                raise ValueError(msg)
-        return secrets
 
     @model_validator(mode="after")
     def _fits_the_builder(self) -> Self:
@@ -281,28 +162,12 @@ class Images(Block):
     """
 
     build: tuple[Image, ...]
-    contexts: dict[str, str] = Field(default_factory=dict)
+    contexts: dict[ImageName, ImageName] = Field(default_factory=dict)
     templates: str = "templates"
     network: Literal["default", "host"] = "default"
     max_context: Annotated[int, Field(strict=True, ge=1, le=500)] = 50
-    cache_limit: str = "10GB"
+    cache_limit: Size = "10GB"
     time_limit: Annotated[int, Field(strict=True, ge=60, le=7200)] = 1800
-
-    @field_validator("contexts")
-    @classmethod
-    def _check_contexts(cls, contexts: dict[str, str]) -> dict[str, str]:
-        for base, other in contexts.items():
-            Reference.parse(base)
-            Reference.parse(other)
-        return contexts
-
-    @field_validator("cache_limit")
-    @classmethod
-    def _check_size(cls, size: str) -> str:
-        if not _SIZE.fullmatch(size):
-            msg = f"must be a size such as '10GB' or '500MB'; found {size!r}"
-            raise ValueError(msg)
-        return size
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:
