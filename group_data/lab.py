@@ -13,26 +13,26 @@ __all__ = ["_sudo", "certificates", "clients", "docker", "influxdb_client", "uv"
 _BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 _PYTHON, _NPM = controller.python_index(), controller.npm_registry()
 
-# The lab's own Nexus, as hosts of the lab call it, and its private repositories. Secrets of the lab
-# are made up when they are first needed, and kept in .uplift/lab-secrets.json.
+# The lab's own Nexus, as hosts of the lab call it: they install from its groups as its reader.
+# Secrets of the lab are made up when they are first needed, and kept in .uplift/lab-secrets.json.
 _NEXUS = "http://lab-1:28081/repository"
-_DEPLOYER = {"login": "deployer", "password": lab_secret("nexus/deployer")}
-_NPM_AUTH = {"username": "deployer", "password": lab_secret("nexus/deployer")}
+_READER = lab_secret("nexus/reader")
+_DEPLOYER = {"username": "deployer", "password": lab_secret("nexus/deployer")}
 
 
 def _user(name: str) -> dict[str, object]:
     """Return the client files of one user of a lab host."""
     return {
         "user": name,
-        "netrc": [{"machine": "lab-1", **_DEPLOYER}],
+        "netrc": [{"machine": "lab-1", "login": "reader", "password": _READER}],
         "npmrc": {
             **({"registry": _NPM} if _NPM else {}),
             "cafile": _BUNDLE,
-            "scopes": {"@lab": f"{_NEXUS}/npm-private/"},
-            "auth": [{"url": f"{_NEXUS}/npm-private/", **_NPM_AUTH}],
+            "scopes": {"@maestro": f"{_NEXUS}/npm/"},
+            "auth": [{"url": f"{_NEXUS}/npm/", "username": "reader", "password": _READER}],
         },
         "pypirc": {
-            "servers": [{"name": "lab", "repository": f"{_NEXUS}/pypi-private/", **_NPM_AUTH}],
+            "servers": [{"name": "lab", "repository": f"{_NEXUS}/pypi-private/", **_DEPLOYER}],
         },
         "docker": {
             "auths": [
@@ -71,7 +71,7 @@ clients = {
         "index": [
             *([{"name": "public", "url": _PYTHON, "default": True}] if _PYTHON else []),
             # Explicit: only packages that ask for it by name come from here.
-            {"name": "private", "url": f"{_NEXUS}/pypi-private/simple", "explicit": True},
+            {"name": "private", "url": f"{_NEXUS}/pypi/simple", "explicit": True},
         ],
     },
     "pip": {**({"index_url": _PYTHON} if _PYTHON else {}), "cert": _BUNDLE},

@@ -24,7 +24,7 @@ INSTALL = (
     "apps",
     "--",
     "uv venv -q --clear /tmp/demo && uv pip install -q --python /tmp/demo/bin/python "
-    "--index http://lab-1:28081/repository/pypi-private/simple maestro-core-config && "
+    "--index http://lab-1:28081/repository/pypi/simple maestro-core-config && "
     "uv pip list --python /tmp/demo/bin/python | grep maestro",
 )
 say = Console(stderr=True, highlight=False, soft_wrap=True)
