@@ -216,7 +216,7 @@ def test_pip_downloads_through_its_index(host: Host, wanted: Clients) -> None:
             one.user,
             "folder=$(mktemp -d) && trap 'rm -rf \"$folder\"' EXIT && "
             f"python3 -m pip download {clients.PIP_BRIEFLY} "
-            '-v --no-deps --no-cache-dir -d "$folder" %s 2>&1',
+            '-vv --no-deps --no-cache-dir -d "$folder" %s 2>&1',
             wanted.probe.python,
         )
         if said.rc != 0 or url not in said.stdout:
@@ -244,7 +244,10 @@ def test_npm_finds_packages_through_its_registry(host: Host, wanted: Clients) ->
 
 def told(one: UserFiles, said: CommandResult) -> str:
     """Return what a client said at its end, and for whom."""
-    return f"{one.user}: exit code {said.rc}: " + (said.stdout + said.stderr).strip()[-400:]
+    text = (said.stdout + said.stderr).strip()
+    # pip tells that it was refused only in between, and only with -vv.
+    why = [line for line in text.splitlines() if line.startswith("Could not fetch URL")]
+    return "\n".join([f"{one.user}: exit code {said.rc}:", *why[-1:], text[-400:]])
 
 
 def listed(wanted: Clients, block: str) -> list[UserFiles]:

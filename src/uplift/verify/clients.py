@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 # repeat that for minutes. Once would call every lost packet a failure.
 INDEX_LIMIT = 15
 UV_BRIEFLY = f"UV_HTTP_RETRIES=1 UV_HTTP_TIMEOUT={INDEX_LIMIT}"
-PIP_BRIEFLY = f"--retries 1 --timeout {INDEX_LIMIT}"
+# Nor is anybody there to give pip another password.
+PIP_BRIEFLY = f"--no-input --retries 1 --timeout {INDEX_LIMIT}"
 NPM_BRIEFLY = (
     f"--fetch-retries=1 --fetch-retry-mintimeout=1000 --fetch-timeout={INDEX_LIMIT * 1000}"
 )
