@@ -19,6 +19,8 @@ local.include("deploys/uv.py")
 local.include("deploys/registry.py")
 local.include("deploys/nexus.py")
 local.include("deploys/clients.py")
+# After the clients: tools come from the index that those name.
+local.include("deploys/tools.py")
 local.include("deploys/packages.py")
 local.include("deploys/redis.py")
 local.include("deploys/influxdb.py")

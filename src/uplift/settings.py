@@ -28,6 +28,7 @@ from uplift.spec.nexus import Nexus
 from uplift.spec.packages import Packages
 from uplift.spec.redis import Redis
 from uplift.spec.registry import Registry
+from uplift.spec.tools import Tools
 from uplift.spec.uv import Uv
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Settings(Block):
         registry: a container registry with users and TLS.
         nexus: what a Nexus holds.
         clients: client files of users and of the host (``.netrc``, ``.npmrc``, ``pip.conf``, …).
+        tools: programs that install packages: npm, Poetry, ….
         redis: Redis in a container.
         packages: what is published, and into which repositories.
         images: what is built and pushed.
@@ -62,6 +64,7 @@ class Settings(Block):
     registry: Registry | None = None
     nexus: Nexus | None = None
     clients: Clients | None = None
+    tools: Tools | None = None
     redis: Redis | None = None
     packages: Packages | None = None
     images: Images | None = None

@@ -23,6 +23,7 @@ SUBJECTS = [
     "packages",
     "redis",
     "registry",
+    "tools",
     "uv",
 ]
 
