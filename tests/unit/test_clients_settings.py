@@ -59,6 +59,7 @@ def machine(name: str, login: str = "a") -> dict[str, Any]:
         ({"users": [{"user": "app"}, {"user": "app"}]}, "clients", "user 'app' is listed"),
         ({"users": [{"user": "a b"}]}, ".user", "name of a user"),
         ({"uv": {"index_strategy": "unsafe-best-match"}}, ".index_strategy", "first-index"),
+        ({"uv": {"find_links": ["wheels"]}}, ".find_links[0]", "absolute path"),
         (
             {"uv": {"index": [{"name": n, "url": "https://n", "default": True} for n in "ab"]}},
             ".uv",

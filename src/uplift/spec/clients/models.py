@@ -172,6 +172,8 @@ class UvToml(Block):
     # uv's other strategies let a public package of the same name win.
     index_strategy: Literal["first-index"] | None = None
     allow_insecure_host: list[TrustedHost] = Field(default_factory=list)
+    # Folders of wheels on the host, beside every index.
+    find_links: list[AbsolutePath] = Field(default_factory=list)
     python_downloads: Literal["automatic", "manual", "never"] | None = None
     python_preference: Literal["only-managed", "managed", "system", "only-system"] | None = None
     python_install_mirror: Url | None = None
