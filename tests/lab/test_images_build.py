@@ -138,7 +138,8 @@ def project(folder: Path) -> Path:
     (folder / "pyproject.toml").write_text(PYPROJECT.format(index=index))
     (folder / "Dockerfile").write_text(LEAK)
     uv = str(Path(sys.executable).parent / "uv")
-    for words in ([uv, "lock"], [uv, "tool", "run", "--from", POETRY, "poetry", "lock"]):
+    export = [uv, "export", "--quiet", "--no-emit-project", "-o", "requirements.txt"]
+    for words in ([uv, "lock"], export, [uv, "tool", "run", "--from", POETRY, "poetry", "lock"]):
         subprocess.run(words, cwd=folder, check=True, timeout=LIMIT, capture_output=True)
     return folder
 
@@ -186,6 +187,14 @@ def test_an_image_runs_without_tools_and_without_root(
     assert box.run(tag, "python", "-c", found) == "None"
     label = "docker image inspect --format '{{index .Config.Labels \"io.uplift.builder\"}}'"
     assert box.sh(f"{label} {NAME}:{tag}") == builder
+
+
+def test_pip_and_a_lock_through_another_index_give_an_image_that_runs(box: Box) -> None:
+    index = {"url": controller.python_remote() + "simple"}
+    pip = box.image(builder="pip", version="2.1.0", index=index)
+    assert box.apply(pip, box.image(version="2.1.0", index=index)) == 0, box.said
+    for tag in ("2.1.0-pip", "2.1.0-uv"):
+        assert box.run(tag) == "tiny xn--bcher-kva.example"
 
 
 def test_both_have_the_same_code_with_its_bytecode(box: Box, built: dict[str, str]) -> None:
