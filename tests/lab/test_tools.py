@@ -71,16 +71,22 @@ DAMAGE = {
 }
 
 
-def test_a_tool_is_installed_once_for_every_user_repaired_and_upgraded(box: Box) -> None:
+def test_a_tool_is_installed_once_for_every_user_repaired_and_upgraded(
+    box: Box, uplift: Run, tmp_path: Path
+) -> None:
+    verify = ("verify", str(tmp_path / "lab.py"), "--tests", "tests/verify/test_tools.py")
     old, new = f"{NAME}==0.0.0.1", f"{NAME}==0.0.0.2"
     box.applied(changed=True, uv=[old], packages=["npm"])
     box.applied(changed=False, uv=[old], packages=["npm"])
     assert "moo" in box.sh(f"sudo runuser -u app -- {BIN} moo")
+    uplift(*verify)
     for way, command in DAMAGE.items():
         box.sh(command)
         box.applied(changed=True, uv=[old])
         assert "moo" in box.sh(f"sudo runuser -u app -- {BIN} moo"), way
     dry = box.run("--dry", uv=[new])
+    # The control: the settings now say another version than the host has.
+    assert uplift(*verify, check=False).returncode == 1
     assert f"tools: {NAME} 0.0.0.1 -> {new}" in dry.stdout + dry.stderr
     box.applied(changed=True, uv=[new])
     box.applied(changed=False, uv=[new])
