@@ -128,4 +128,11 @@ docker = {
 #         "keep": {"last": 3, "daily": 7, "weekly": 4},
 #         "token": secret("influxdb/operator"),
 #     },
+#     # Stopped while its data is copied: at a time when nobody needs it.
+#     "nexus": {
+#         "target": "/srv/backup",
+#         "schedule": "Sun 04:00",
+#         "max_age_hours": 170,
+#         "password": secret("nexus/admin"),
+#     },
 # }

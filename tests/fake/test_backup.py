@@ -116,6 +116,18 @@ def test_the_token_travels_by_standard_input_into_one_file() -> None:
     assert holding == ["/etc/uplift/backup/influxdb/curl"]
 
 
+def test_the_password_of_a_nexus_travels_by_standard_input_into_one_file() -> None:
+    block = {"target": "/srv/backup", "password": {"secret": "b/token"}}
+    it = Backups.parse({"nexus": block}, path="backups")
+    empty = "host\t0\tyes\nsubject\tnexus\t\t\tyes\t\t"
+    (command,) = yielded(backup.scheduled, empty, settings=it)
+    assert WORD not in command.get_raw_value()
+    files = sent(command)
+    holding = [path for path, text in files.items() if WORD in text]
+    assert holding == ["/etc/uplift/backup/nexus/curl"]
+    assert "uplift-backup-nexus.timer" in " ".join(files)
+
+
 def test_the_host_makes_a_key_for_another_host_and_its_public_half_is_told() -> None:
     it = settings(target="backup@nas:/srv/backup", ssh={"host_key": HOST_KEY})
     command, told = yielded(backup.scheduled, recorded(it), settings=it)

@@ -6,7 +6,8 @@ import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 
-from uplift.operations import backup_script, influxdb_backup
+from uplift.operations import backup_script, influxdb_backup, nexus_backup
+from uplift.operations.backup_server import LOGIN_FILE
 from uplift.spec.backup.models import Backup
 from uplift.spec.backup.state import (
     CONFIGURATION,
@@ -19,6 +20,8 @@ from uplift.spec.backup.state import (
     unit,
 )
 from uplift.spec.influxdb.backup import DATA, InfluxBackup
+from uplift.spec.nexus.backup import NexusBackup
+from uplift.spec.nexus.server import FOLDER
 from uplift.spec.secret import Secret, SecretRef
 
 Values = Mapping[SecretRef, Secret]
@@ -34,10 +37,8 @@ def files(name: str, backup: Backup, values: Values, salt: str) -> list[Wanted]:
         salt: random text before what is hashed.
     """
     folder = f"{CONFIGURATION}/{name}"
-    found = [(program(name), "755", _program(name, backup))]
-    if isinstance(backup, InfluxBackup):
-        text = influxdb_backup.token_file(values[backup.token])
-        found.append((f"{folder}/{influxdb_backup.LOGIN_FILE}", "600", text))
+    text, login = _own(name, backup, values)
+    found = [(program(name), "755", text), (f"{folder}/{LOGIN_FILE}", "600", login)]
     if backup.ssh:
         found.append((f"{folder}/known_hosts", "600", f"backup-target {backup.ssh.host_key}\n"))
         if backup.ssh.key:
@@ -49,12 +50,18 @@ def files(name: str, backup: Backup, values: Values, salt: str) -> list[Wanted]:
     return [Wanted(path, mode, _salted(salt, text), text) for path, mode, text in found]
 
 
-def _program(name: str, backup: Backup) -> str:
-    if not isinstance(backup, InfluxBackup):
-        msg = f"nobody knows how to back up {name}"
-        raise TypeError(msg)
-    hooks = influxdb_backup.hooks(backup)
-    return backup_script.render(name, backup, backup.method, DATA, hooks)
+def _own(name: str, backup: Backup, values: Values) -> tuple[str, str]:
+    """Return a subject's program and the file of its login."""
+    if isinstance(backup, InfluxBackup):
+        hooks = influxdb_backup.hooks(backup)
+        text = backup_script.render(name, backup, backup.method, DATA, hooks)
+        return text, influxdb_backup.token_file(values[backup.token])
+    if isinstance(backup, NexusBackup):
+        hooks = nexus_backup.hooks(backup)
+        text = backup_script.render(name, backup, backup.method, FOLDER, hooks)
+        return text, nexus_backup.login_file(backup.user, values[backup.password])
+    msg = f"nobody knows how to back up {name}"
+    raise TypeError(msg)
 
 
 def _salted(salt: str, text: str) -> str:

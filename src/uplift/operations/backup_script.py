@@ -11,6 +11,7 @@ The subject's functions; each says why in ``$new/why`` when it fails:
 - ``read_back TREE``: start a server of the same image on the folder, without network and port, and
   write what it says that it holds to ``$new/facts``; lines ``word number``
 - ``compare``: whether ``$new/facts`` is all that the server holds
+- ``waiting_for CONTAINER``: wait until the server in it serves
 - ``is_empty``: the server holds nothing that a restore could destroy
 - ``serves``: wait until the restored server says the same as ``$new/facts``
 """
@@ -21,6 +22,7 @@ import shlex
 from collections.abc import Mapping
 
 from uplift.operations.backup_restore import RESTORE
+from uplift.operations.backup_stopped import STOPPED
 from uplift.spec.backup.models import Backup
 from uplift.spec.backup.state import CONFIGURATION, KEY, STATE
 from uplift.spec.container.state import STATE as CONTAINERS
@@ -131,17 +133,6 @@ claim() {
     die "$place holds the backups of host $owner: give each host a target of its own, or remove" \
       "the file 'origin' there when this host took its place"
 }
-take_stopped() {
-  hold_container
-  halt || die "container $container cannot be stopped"
-  began=$(date +%s)
-  cp -a --reflink=auto "$src/." "$1/" 2>"$new/why"
-  copied=$?
-  resume || die "container $container does not start again: docker start $container"
-  stopped=$(($(date +%s) - began))
-  exec 8>&-
-  [ "$copied" = 0 ] || die "the data cannot be copied: $(why)"
-}
 pack() {
   find "$new/tree" -printf '%s\n' | awk '{ kb += int(($1 + 4095) / 4096) * 4 }
     END { print int(kb) + 64 }' >"$new/kb"
@@ -156,6 +147,10 @@ unpack() { gzip -dc "$new/data.tar.gz" | tar -C "$1" --numeric-owner -xpf - 2>"$
 prove() {
   rm -rf "$new/tree"; mkdir "$new/tree"
   unpack "$new/tree" || die "the archive cannot be unpacked: $(why)"
+  if [ -e "$new/listed" ]; then
+    odd=$(listing "$new/tree" | comm -3 "$new/listed" - | head -n 1)
+    [ -z "$odd" ] || die "the archive is not what was copied: $odd"
+  fi
   : >"$new/why"
   read_back "$new/tree" || die "reading it back failed: $(why)"
   rm -rf "$new/tree"
@@ -219,7 +214,9 @@ take() {
 # A manifest in words.
 told() {
   awk '$1 == "bytes" { size = $2 } $1 == "image" { image = $2 } $1 == "host" { host = $2 }
-    $1 ~ /^(buckets|points|stopped_seconds)$/ { more = more sprintf(", %s %s", $2, $1) }
+    $1 == "version" { image = image " " $2 }
+    $1 ~ /^(buckets|points|repositories|blobs|damaged_blobs|stopped_seconds)$/ {
+      more = more sprintf(", %s %s", $2, $1) }
     END { gsub("_", " ", more)
       printf "%.1f MB%s, of %s on %s\n", size / 1e6, more, image, host }'
 }
@@ -283,7 +280,7 @@ def render(subject: str, backup: Backup, method: str, data: str, hooks: str) -> 
         "keep_daily": str(backup.keep.daily),
         "keep_weekly": str(backup.keep.weekly),
     }
-    text = f"{_BASE}{_TAKE}{_SUMS}{RESTORE}{hooks}{_MAIN}"
+    text = f"{_BASE}{STOPPED}{_TAKE}{_SUMS}{RESTORE}{hooks}{_MAIN}"
     words = {"configuration": CONFIGURATION, "state": STATE, "key": KEY, "containers": CONTAINERS}
     return f"{_HEAD}{assignments(variables)}{_replaced(text, words)}"
 

@@ -10,29 +10,12 @@ brings deleted points back.
 from __future__ import annotations
 
 from uplift.operations.backup_script import assignments
+from uplift.operations.backup_server import SERVER
 from uplift.spec.http import quote
 from uplift.spec.influxdb.backup import InfluxBackup
 from uplift.spec.secret import Secret
 
-LOGIN_FILE = "curl"
-"""Name of the file that holds the operator token, as configuration of curl."""
-
 HOOKS = r"""
-# $in: a command that goes into the network of another process, or nothing.
-request() {
-  $in curl -q --silent --show-error --noproxy '*' --globoff --connect-timeout 10 \
-    --speed-limit 1 --speed-time 3600 --config "$own/curl" "$@" 8>&- 9>&-
-}
-live() {
-  in=
-  set -- $(state_of '{{.HostConfig.NetworkMode}} {{range .NetworkSettings.Networks}}{{.IPAddress}}
-    {{end}}')
-  # Without an address, a port where nothing is: never another server of the host.
-  case $* in
-    host*) base=http://127.0.0.1:$server_port ;;
-    *) base=http://${2:-127.0.0.1:1/}${2:+:$server_port} ;;
-  esac
-}
 # The answer has three parts: the key-value store, the SQL store, and all buckets with their shards.
 metadata() {
   rm -rf "$new/meta"; mkdir "$new/meta"
@@ -99,7 +82,6 @@ holdings() {
   done <"$new/meta/ids"
   echo "points $total"
 }
-number() { sed -n "s/^$1 //p" "$2"; }
 ask_live() { live; holdings >"$new/live"; }
 
 take_online() {
@@ -160,26 +142,13 @@ read_back() {
   # Neither network nor tasks: nothing that the backup holds can act on the world.
   dk run -d --network none --log-driver json-file --name "$scratch" -v "$1:$data" "$image" influxd \
     --bolt-path "$data/influxd.bolt" --sqlite-path "$data/influxd.sqlite" \
-    --engine-path "$data/engine" --http-bind-address 127.0.0.1:8086 --no-tasks \
+    --engine-path "$data/engine" --http-bind-address "127.0.0.1:$server_port" --no-tasks \
     --reporting-disabled >/dev/null 2>"$new/why" || return 1
-  in="nsenter -t $(dk inspect --format '{{.State.Pid}}' "$scratch") -n" base=http://127.0.0.1:8086
+  inside
   waiting_for "$scratch" && holdings >"$new/facts" || return 1
   dk logs "$scratch" >"$new/log" 2>&1 || { mv "$new/log" "$new/why"; return 1; }
   ! grep 'Failed to open shard' "$new/log" >"$new/why" || return 1
   dk rm -f "$scratch" >/dev/null
-}
-# $1 a container whose server is to answer.
-waiting_for() {
-  until_=$(($(date +%s) + start_limit))
-  until { [ "$1" != "$container" ] || live; } &&
-    $in curl -q -s -o /dev/null --noproxy '*' --max-time 5 "$base/health" 8>&- 9>&-
-  do
-    [ "$(dk inspect --format '{{.State.Running}}' "$1" 2>&1)" = true ] || {
-      echo "the server ends: $(dk logs --tail 3 "$1" 2>&1)" >"$new/why"; return 1; }
-    [ "$(date +%s)" -lt "$until_" ] || {
-      echo "the server does not answer within $start_limit s" >"$new/why"; return 1; }
-    sleep 1
-  done
 }
 # Only a server that says itself that nobody has set it up is empty.
 is_empty() {
@@ -208,8 +177,9 @@ def hooks(backup: InfluxBackup) -> str:
         "server_port": str(backup.port),
         "count_points": "yes" if backup.count_points else "no",
         "start_limit": str(backup.start_limit),
+        "ready": "/health",
     }
-    return f"\n{assignments(variables)}{HOOKS}"
+    return f"\n{assignments(variables)}{SERVER}{HOOKS}"
 
 
 def token_file(token: Secret) -> str:

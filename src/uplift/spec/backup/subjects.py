@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from uplift.spec.backup.models import Backup
 from uplift.spec.base import Block
 from uplift.spec.influxdb.backup import InfluxBackup
+from uplift.spec.nexus.backup import NexusBackup
 
 
 class Backups(Block):
@@ -14,9 +15,11 @@ class Backups(Block):
 
     Args:
         influxdb: InfluxDB.
+        nexus: Nexus.
     """
 
     influxdb: InfluxBackup | None = None
+    nexus: NexusBackup | None = None
 
     @property
     def wanted(self) -> Mapping[str, Backup]:
