@@ -156,6 +156,8 @@ start() {
 }
 remove() {
   systemctl disable --quiet --now "uplift-backup-$1.timer"
+  # Else a last run that failed stays in systemd's list, of a unit that is gone.
+  systemctl reset-failed "uplift-backup-$1.service" 2>/dev/null
   rm -rf "@units@/uplift-backup-$1.timer" "@units@/uplift-backup-$1.service" \
     "@programs@/backup-$1" "@configuration@/$1"
 }
