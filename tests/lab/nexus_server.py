@@ -73,6 +73,10 @@ def running(host: dict[str, Any], lab_name: str, uplift: Run, ssh: Run) -> Itera
     uplift("lab", "image", IMAGE, "--name", lab_name)
     # One that a killed run left behind has a password that nobody knows any more.
     ssh(host["name"], "sudo docker rm -f -v index 2>/dev/null", check=False)
+    # The site's own listens there too; it comes back afterwards.
+    site = ssh(host["name"], f"sudo docker ps -q --filter publish={PORT}").stdout.split()
+    for id in site:
+        ssh(host["name"], f"sudo docker stop -t 120 {id}")
     ssh(
         host["name"],
         f"sudo docker run -d --name index -p {PORT}:8081 -e EXTRA_JAVA_OPTS='-Xms512m -Xmx768m"
@@ -85,6 +89,8 @@ def running(host: dict[str, Any], lab_name: str, uplift: Run, ssh: Run) -> Itera
         yield closed(base, first.strip())
     finally:
         ssh(host["name"], "sudo docker rm -f -v index")
+        for id in site:
+            ssh(host["name"], f"sudo docker start {id}")
 
 
 def wait_until_writable(base: str) -> None:

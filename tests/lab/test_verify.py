@@ -161,8 +161,8 @@ def test_the_suite_passes_after_the_site(second: str, uplift: Run) -> None:
     code, found = verify(uplift, second)
     assert found["failures"] == []
     assert code == 0
-    assert set(found["subjects"]) == {"certificates", "docker", "uv", "clients", "secrets"}
-    assert all(counts["passed"] for counts in found["subjects"].values())
+    tested = {name for name, counts in found["subjects"].items() if counts["passed"]}
+    assert tested >= {"certificates", "docker", "uv", "clients", "secrets"}
 
 
 # Subjects to test, how a person spoils the host, what puts it back, and the tests that must see it.
