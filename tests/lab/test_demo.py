@@ -56,13 +56,14 @@ def test_the_unit_tests_pass_on_the_python_of_a_lab_host(
     for deploy in ("certificates", "uv"):
         pyinfra("inventories/lab.py", f"deploys/{deploy}.py", "-y", "--limit", host)
     ship(host)
+    ssh(host, "command -v git || { sudo apt-get update -qq && sudo apt-get install -y -qq git; }")
     python = ssh(host, "python3 --version").stdout
     result = ssh(
         host,
         "cd project && export UV_SYSTEM_CERTS=1 && uv venv -q --clear --python /usr/bin/python3"
         " && uv pip sync -q --require-hashes requirements/dev.txt"
         " && uv pip install -q --no-deps --no-build-isolation -e ."
-        " && .venv/bin/python -m pytest -q tests/unit tests/fake 2>&1 | tail -40",
+        " && .venv/bin/python -m pytest -q -n auto tests/unit tests/fake 2>&1 | tail -40",
         check=False,
     )
     assert python.startswith("Python 3.13")
