@@ -28,6 +28,7 @@ from uplift.spec.nexus import Nexus
 from uplift.spec.packages import Packages
 from uplift.spec.redis import Redis
 from uplift.spec.registry import Registry
+from uplift.spec.rollout import Policy
 from uplift.spec.tools import Tools
 from uplift.spec.uv import Uv
 
@@ -56,6 +57,7 @@ class Settings(Block):
         haproxy: HAProxy in front of applications.
         apps: applications in two slots each.
         backups: which subjects are backed up, when and where to.
+        rollout: waves, tests between them, and what is done when something fails.
     """
 
     certificates: Certificates = Certificates()
@@ -73,6 +75,7 @@ class Settings(Block):
     haproxy: Haproxy | None = None
     apps: tuple[App, ...] = ()
     backups: Backups | None = None
+    rollout: Policy | None = None
 
     @model_validator(mode="after")
     def _apps_fit(self) -> Self:

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from uplift.spec.duration import human, seconds
 from uplift.spec.errors import SettingsError
 from uplift.spec.http import Response
 from uplift.spec.influxdb import InfluxDB, Refused, State, plan
-from uplift.spec.influxdb.duration import human, seconds
 from uplift.spec.influxdb.errors import words
 from uplift.spec.influxdb.server import container
 from uplift.spec.influxdb.state import (

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from uplift.spec.base import Block, near_miss
-from uplift.spec.influxdb.duration import Duration
+from uplift.spec.duration import Duration
 from uplift.spec.influxdb.server import Server
 from uplift.spec.secret import MadeSecret, SecretRef
 

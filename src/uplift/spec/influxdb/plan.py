@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from uplift.spec.duration import human
 from uplift.spec.http import Anonymous, Request
-from uplift.spec.influxdb.duration import human
 from uplift.spec.influxdb.errors import Refused
 from uplift.spec.influxdb.models import Bucket, InfluxDB, Token, User
 from uplift.spec.influxdb.state import Authorization, BucketState, Resolve, State

@@ -1,0 +1,90 @@
+"""Tests between waves: only what was good before and is bad now stops a rollout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, order=True)
+class Failure:
+    """A test that failed on a host.
+
+    Args:
+        host: where.
+        subject: that the test is about.
+        test: its name.
+        message: what it said; not part of what makes it the same failure.
+    """
+
+    host: str
+    subject: str
+    test: str
+    message: str = ""
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Return what makes two failures the same."""
+        return self.host, self.subject, self.test
+
+    @property
+    def words(self) -> str:
+        """Return it in one line."""
+        first = self.message.partition("\n")[0]
+        return f"{self.host} {self.subject}: {self.test}" + (f": {first}" if first else "")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The gate before and after a wave.
+
+    Args:
+        new: good before, or not there, and bad now, also when repeated.
+        old: bad before and now.
+        mended: bad before and good now.
+        flaky: bad now and good when repeated.
+    """
+
+    new: tuple[Failure, ...] = ()
+    old: tuple[Failure, ...] = ()
+    mended: tuple[Failure, ...] = ()
+    flaky: tuple[Failure, ...] = ()
+
+
+def failures(hosts: Iterable[Mapping[str, Any]]) -> tuple[Failure, ...]:
+    """Return the failures in the results of a verification; a host that is lost is one.
+
+    Args:
+        hosts: the results of each host, as ``uplift verify --json`` gives them.
+    """
+    found = []
+    for host in hosts:
+        if not host["reachable"]:
+            found.append(Failure(host["name"], "host", "reachable", host["problem"]))
+        found += [
+            Failure(host["name"], one["subject"], one["test"], one["message"])
+            for one in host["failures"]
+        ]
+    return tuple(found)
+
+
+def compared(
+    before: Sequence[Failure], after: Sequence[Failure], again: Sequence[Failure] | None = None
+) -> Comparison:
+    """Compare the gate before and after a change.
+
+    Args:
+        before: failures of the baseline.
+        after: failures after the change.
+        again: failures when the new ones were repeated; None when they were not.
+    """
+    known, now = {one.key for one in before}, {one.key for one in after}
+    repeated = now if again is None else {one.key for one in again}
+    new = [one for one in after if one.key not in known]
+    return Comparison(
+        new=tuple(one for one in new if one.key in repeated),
+        old=tuple(one for one in after if one.key in known),
+        mended=tuple(one for one in before if one.key not in now),
+        flaky=tuple(one for one in new if one.key not in repeated),
+    )

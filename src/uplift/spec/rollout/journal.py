@@ -1,0 +1,179 @@
+"""What a run has done, as records that are written before and after each step, and read again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+FORMAT = 1
+
+Kind = Literal[
+    "begun",  # what is asked for: hosts, waves, deploys, policy, who, hash of code and settings
+    "locked",  # every host, with the token
+    "ready",  # every host can be changed; what each serves now, to go back to
+    "wave",  # a wave begins
+    "baseline",  # the gate before it
+    "intent",  # a host's change may begin
+    "done",  # a host's change has ended well
+    "failed",  # it has not
+    "unreachable",  # the host cannot be reached
+    "verified",  # the gate of the host is no worse than before
+    "rejected",  # it is worse
+    "committed",  # the wave has passed
+    "paused",  # a person must approve
+    "approved",
+    "reverting",  # a host's way back may begin
+    "reverted",
+    "not-reverted",
+    "interrupted",
+    "resumed",
+    "ended",  # outcome and exit code
+]
+KINDS: tuple[Kind, ...] = Kind.__args__  # type: ignore[attr-defined]
+
+Step = Literal[
+    "waiting",
+    "intent",
+    "done",
+    "failed",
+    "unreachable",
+    "verified",
+    "rejected",
+    "committed",
+    "reverting",
+    "reverted",
+    "not-reverted",
+]
+STEPS: tuple[Step, ...] = Step.__args__  # type: ignore[attr-defined]
+_OF_HOSTS = frozenset(STEPS) - {"waiting"}
+
+TOUCHED = frozenset(STEPS) - {"waiting", "reverted"}
+"""Steps after which a host may differ from what it was before the run."""
+
+
+class TornError(Exception):
+    """Report a journal that is no journal."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the records of a run tell.
+
+    Args:
+        id: of the run.
+        request: what was asked for, as it was written down.
+        hosts: the step that each host has come to, in the inventory's order.
+        words: what went wrong on a host.
+        wave: number of the wave that began last, from 1; 0 before the first.
+        baseline: failures of the gate before that wave, as plain data.
+        before: what each host served when the run began, as plain data.
+        changed: operations that changed something, by host.
+        approved: waves after which a person has approved.
+        token: of its locks; 0 when it never had them.
+        outcome: how it ended; empty while it has not.
+        exit_code: of the end.
+        began: seconds since 1970.
+        last: the same, of its last record.
+    """
+
+    id: str = ""
+    request: Mapping[str, Any] = field(default_factory=dict)
+    hosts: Mapping[str, Step] = field(default_factory=dict)
+    words: Mapping[str, str] = field(default_factory=dict)
+    wave: int = 0
+    baseline: Sequence[Mapping[str, str]] | None = None
+    before: Mapping[str, Any] = field(default_factory=dict)
+    changed: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    approved: frozenset[int] = frozenset()
+    token: int = 0
+    outcome: str = ""
+    exit_code: int | None = None
+    began: float = 0.0
+    last: float = 0.0
+
+    @property
+    def waves(self) -> tuple[tuple[str, ...], ...]:
+        """Return the hosts of each wave."""
+        return tuple(tuple(wave) for wave in self.request.get("waves", ()))
+
+    @property
+    def over(self) -> bool:
+        """Tell whether nothing is left to resume."""
+        return self.outcome in ("done", "reverted", "aborted", "refused")
+
+    def at(self, *steps: Step) -> tuple[str, ...]:
+        """Return the hosts that have come to one of some steps.
+
+        Args:
+            steps: which.
+        """
+        return tuple(name for name, step in self.hosts.items() if step in steps)
+
+    @property
+    def touched(self) -> tuple[str, ...]:
+        """Return the hosts that may differ from what they were before the run."""
+        return tuple(name for name, step in self.hosts.items() if step in TOUCHED)
+
+    def following(self, record: Mapping[str, Any]) -> Run:
+        """Return the run after one more record.
+
+        Args:
+            record: with ``kind``, ``at`` and what the kind needs.
+
+        Raises:
+            TornError: a kind that this release does not know.
+        """
+        kind = record["kind"]
+        if kind not in KINDS:
+            msg = f"the journal knows {kind!r}, this release of uplift does not"
+            raise TornError(msg)
+        run = replace(self, last=record["at"])
+        if kind in _OF_HOSTS and record.get("host"):
+            return run._host(record)
+        return run._whole(kind, record)
+
+    def _host(self, record: Mapping[str, Any]) -> Run:
+        name = record["host"]
+        words = {**self.words, name: record["words"]} if record.get("words") else self.words
+        changed = {**self.changed, name: record["changed"]} if "changed" in record else self.changed
+        hosts = {**self.hosts, name: record["kind"]}
+        return replace(self, hosts=hosts, words=words, changed=changed)
+
+    def _whole(self, kind: Kind, record: Mapping[str, Any]) -> Run:
+        if kind == "begun":
+            names = [name for wave in record["request"]["waves"] for name in wave]
+            waiting: dict[str, Step] = dict.fromkeys(names, "waiting")
+            begun = replace(self, id=record["run"], request=record["request"], began=record["at"])
+            return replace(begun, hosts=waiting)
+        known: dict[str, dict[str, Any]] = {
+            "locked": {"token": record.get("token")},
+            "ready": {"before": record.get("before")},
+            "wave": {"wave": record.get("wave"), "baseline": None},
+            "baseline": {"baseline": record.get("failures")},
+            "approved": {"approved": self.approved | {record.get("wave")}},
+            "resumed": {"outcome": "", "exit_code": None},
+            "ended": {"outcome": record.get("outcome"), "exit_code": record.get("exit_code")},
+        }
+        return replace(self, **known.get(kind, {}))
+
+
+def replayed(records: Iterable[Mapping[str, Any]]) -> Run:
+    """Return what records tell, from the first to the last.
+
+    Args:
+        records: in their order.
+
+    Raises:
+        TornError: they do not begin with ``begun``, or are of another format.
+    """
+    run = Run()
+    for number, record in enumerate(records):
+        if number == 0 and (record.get("kind") != "begun" or record.get("format") != FORMAT):
+            msg = f"not the journal of a run in format {FORMAT}"
+            raise TornError(msg)
+        run = run.following(record)
+    if not run.id:
+        msg = "an empty journal: the run had not begun"
+        raise TornError(msg)
+    return run

@@ -1,0 +1,122 @@
+"""How a rollout goes: the block `rollout`, a YAML file of it, and what the command line says."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from uplift.spec.base import Block
+from uplift.spec.duration import seconds
+from uplift.spec.rollout.budget import Budget
+
+OnFailure = Literal["hold", "revert-wave", "revert-fleet"]
+Moment = Literal["start", "wave-end", "failure", "end"]
+
+
+def length(value: object) -> int:
+    """Read a length of time in seconds: ``30s``, ``1h30m``, or none at all as ``0``.
+
+    Args:
+        value: as it was written.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if value in (0, "0", "0s"):
+        return 0
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return value
+    if value == "infinite":
+        msg = "write a length of time that ends, as '30s'"
+        raise ValueError(msg)
+    return seconds(value)
+
+
+Length = Annotated[int, BeforeValidator(length)]
+
+
+def _words(value: object) -> object:
+    """Take ``1,25%,100%`` as three words, and numbers as text."""
+    if isinstance(value, str):
+        return tuple(word.strip() for word in value.split(",") if word.strip())
+    if isinstance(value, list | tuple):
+        return tuple(
+            str(one) if isinstance(one, int) and not isinstance(one, bool) else one for one in value
+        )
+    return value
+
+
+Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
+
+
+class Hook(Block):
+    """A program or an address that is told of a moment, with the facts as JSON.
+
+    Args:
+        at: the moment.
+        run: program with its arguments; it reads the facts from standard input.
+        url: address that the facts are posted to.
+        timeout: seconds; a hook that takes longer has failed.
+        required: a failure of the hook is one of the run (only at start and wave-end).
+    """
+
+    at: Moment
+    run: tuple[str, ...] = ()
+    url: str = Field(default="", pattern=r"^(https?://.*)?$")
+    timeout: Length = 30
+    required: bool = False
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if bool(self.run) == bool(self.url):
+            msg = "a hook has either `run` or `url`"
+            raise ValueError(msg)
+        if self.required and self.at not in ("start", "wave-end"):
+            msg = "required: only at start and wave-end, when something can still be stopped"
+            raise ValueError(msg)
+        return self
+
+
+class Policy(Block):
+    """Waves, tests between them, and what is done when something fails.
+
+    Args:
+        waves: one word a wave: a number of hosts, percent of the selected ones, a group, a pattern
+            of host names, or a group with a size (``apps:25%``).
+        gate: folders or files of tests; none: no tests between waves.
+        bake: seconds (or ``5m``) for which a wave must pass its gate before the next one begins.
+        on_failure: hold: stop, and leave hosts as they are; revert-wave: put the hosts of the wave
+            back; revert-fleet: those of all waves, the newest first.
+        partial_revert: a revert is wanted though not everything in the run has a way back.
+        budget: how many hosts may fail.
+        skip_unreachable: leave hosts out that cannot be reached at the start.
+        pause_after: numbers of waves after which a person must approve.
+        hooks: who is told of what.
+        wave_timeout: seconds for the changes of one wave.
+        lease: seconds after which the locks of a run that has died are free.
+    """
+
+    waves: Words = ("1", "25%", "100%")
+    gate: Words = ()
+    bake: Length = 0
+    on_failure: OnFailure = "hold"
+    partial_revert: bool = False
+    budget: Budget = Budget()
+    skip_unreachable: bool = False
+    pause_after: tuple[int, ...] = ()
+    hooks: tuple[Hook, ...] = ()
+    wave_timeout: Length = 3600
+    lease: Annotated[Length, Field(ge=10)] = 60
+
+    def but(self, **changes: Any) -> Self:
+        """Return the policy with what the command line says; None is what it did not say.
+
+        Args:
+            changes: fields.
+
+        Raises:
+            SettingsError: a value is wrong.
+        """
+        said = {name: value for name, value in changes.items() if value is not None}
+        return self.parse({**self.model_dump(), **said}, path="", source="command line")

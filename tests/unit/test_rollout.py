@@ -1,0 +1,232 @@
+"""Rollouts: waves, budgets, gates that compare, and what a journal tells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from uplift.spec.errors import SettingsError, UsageError
+from uplift.spec.rollout import Policy
+from uplift.spec.rollout.budget import Budget
+from uplift.spec.rollout.gate import Failure, compared, failures
+from uplift.spec.rollout.journal import FORMAT, KINDS, Run, TornError, replayed
+from uplift.spec.rollout.waves import divided
+
+
+@dataclass(frozen=True)
+class Host:
+    """A host of an inventory."""
+
+    name: str
+    groups: tuple[str, ...] = ()
+
+
+def fleet(count: int) -> list[Host]:
+    """Hosts h1, h2, …; the first is of the group databases, the others of apps."""
+    return [Host(f"h{n}", ("databases",) if n == 1 else ("apps",)) for n in range(1, count + 1)]
+
+
+@pytest.mark.parametrize(
+    ("words", "sizes"),
+    [
+        (["1", "25%", "100%"], [1, 3, 6]),
+        (["1"], [1] * 10),
+        (["3"], [3, 3, 3, 1]),
+        (["25%"], [3, 3, 3, 1]),
+        (["1%", "100%"], [1, 9]),
+        (["100%"], [10]),
+        (["databases", "1", "100%"], [1, 1, 8]),
+        (["h5", "100%"], [1, 9]),
+        (["databases", "apps:50%", "apps"], [1, 5, 4]),
+        (["h[23]", "databases", "apps"], [2, 1, 7]),
+    ],
+)
+def test_waves_have_the_sizes_that_words_say(words: list[str], sizes: list[int]) -> None:
+    assert [len(wave) for wave in divided(fleet(10), words)] == sizes
+
+
+sizes_of_waves = st.one_of(
+    st.integers(1, 40).map(str), st.integers(1, 100).map(lambda number: f"{number}%")
+)
+
+
+@given(st.integers(1, 60), st.lists(sizes_of_waves, min_size=1, max_size=5))
+def test_every_host_is_in_one_wave_and_the_order_stays(count: int, words: list[str]) -> None:
+    hosts = fleet(count)
+    waves = divided(hosts, words)
+    assert [name for wave in waves for name in wave] == [host.name for host in hosts]
+    assert all(waves)
+    assert divided(hosts, words) == waves
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ([], "name at least one"),
+        (["app"], "did you mean 'apps'?"),
+        (["0"], "no size"),
+        (["150%"], "more than all hosts"),
+        (["apps:150%"], "more than all hosts"),
+        (["databases"], "h2, h3: in no wave; end the list with a size"),
+        (["apps:1"], "h1, h3: in no wave"),
+    ],
+)
+def test_waves_that_are_none_are_refused_with_the_reason(words: list[str], reason: str) -> None:
+    with pytest.raises(UsageError, match=reason.replace("?", r"\?")):
+        divided(fleet(3), words)
+
+
+def test_percent_is_of_the_selected_hosts_and_at_least_one() -> None:
+    assert [len(wave) for wave in divided(fleet(3), ["1%", "50%"])] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("share", "failed", "total", "fits"),
+    [
+        ("0", 0, 5, True),
+        ("0", 1, 5, False),
+        ("2", 2, 5, True),
+        ("10%", 1, 9, False),
+        ("10%", 1, 10, True),
+        ("10%", 2, 19, False),
+    ],
+)
+def test_a_budget_is_a_number_or_percent_rounded_down(
+    share: str, failed: int, total: int, fits: bool
+) -> None:
+    budget = Budget.parse({"unreachable": share}, path="budget")
+    assert budget.allows("unreachable", failed, total) is fits
+
+
+@pytest.mark.parametrize(
+    ("block", "reason"),
+    [
+        ({"wave": ["1"]}, "did you mean 'waves'?"),
+        ({"on_failure": "revert"}, "on_failure"),
+        ({"bake": "a while"}, "length of time"),
+        ({"bake": "infinite"}, "that ends"),
+        ({"budget": {"unreachable": "some"}}, "number of hosts"),
+        ({"budget": {"slow": 1}}, "unknown key"),
+        ({"hooks": [{"at": "end"}]}, "either `run` or `url`"),
+        ({"hooks": [{"at": "end", "run": ["true"], "required": True}]}, "only at start"),
+        ({"lease": 3}, "greater than or equal to 10"),
+    ],
+)
+def test_a_wrong_policy_is_refused_with_key_and_remedy(block: dict[str, Any], reason: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        Policy.parse(block, path="rollout", source="group_data/all.py")
+    assert reason in str(refused.value)
+    assert "group_data/all.py: rollout" in str(refused.value)
+
+
+def test_the_command_line_comes_before_the_settings() -> None:
+    policy = Policy.parse({"waves": "2,100%", "bake": "5m", "pause_after": [1]}, path="rollout")
+    other = policy.but(waves="1", bake=None, on_failure="revert-wave")
+    assert (other.waves, other.bake, other.on_failure) == (("1",), 300, "revert-wave")
+    assert other.pause_after == (1,)
+    assert policy.waves == ("2", "100%")
+
+
+def result(name: str, *failed: str, reachable: bool = True) -> dict[str, Any]:
+    """Results of a host as a verification gives them."""
+    return {
+        "name": name,
+        "reachable": reachable,
+        "problem": "" if reachable else "no answer",
+        "failures": [{"subject": "app", "test": test, "message": "boom\nmore"} for test in failed],
+    }
+
+
+def test_only_what_was_good_before_and_is_bad_now_is_new() -> None:
+    before = failures([result("h1", "a", "b"), result("h2")])
+    after = failures([result("h1", "b", "c"), result("h2", "b", "d")])
+    again = failures([result("h1", "c"), result("h2", "b")])
+    found = compared(before, after, again)
+    assert [(one.host, one.test) for one in found.new] == [("h1", "c"), ("h2", "b")]
+    assert [(one.host, one.test) for one in found.old] == [("h1", "b")]
+    assert [(one.host, one.test) for one in found.mended] == [("h1", "a")]
+    assert [(one.host, one.test) for one in found.flaky] == [("h2", "d")]
+
+
+def test_a_host_that_is_lost_at_the_gate_is_a_failure_of_it() -> None:
+    (found,) = failures([result("h1", reachable=False)])
+    assert found.words == "h1 host: reachable: no answer"
+
+
+tests = st.lists(
+    st.builds(Failure, st.sampled_from("xy"), st.just("app"), st.sampled_from("abc")), unique=True
+)
+
+
+@given(tests, tests, st.none() | tests)
+def test_every_failure_after_the_change_is_listed_once(
+    before: list[Failure], after: list[Failure], again: list[Failure] | None
+) -> None:
+    found = compared(before, after, again)
+    assert sorted([*found.new, *found.old, *found.flaky]) == sorted(after)
+    assert not {one.key for one in found.new} & {one.key for one in before}
+
+
+def records(*more: dict[str, Any]) -> list[dict[str, Any]]:
+    """The records of a run over three hosts in two waves."""
+    request = {"waves": [["h1"], ["h2", "h3"]], "inventory": "i.py", "deploys": ["d.py"]}
+    begun = {"kind": "begun", "format": FORMAT, "run": "r1", "request": request}
+    return [
+        {**record, "at": float(number)} for number, record in enumerate([begun, *more], start=1)
+    ]
+
+
+def test_a_journal_tells_how_far_each_host_is() -> None:
+    run = replayed(
+        records(
+            {"kind": "locked", "token": 7},
+            {"kind": "ready", "before": {"h1": {"console": "r0"}}},
+            {"kind": "wave", "wave": 1},
+            {"kind": "baseline", "failures": []},
+            {"kind": "intent", "host": "h1"},
+            {"kind": "done", "host": "h1", "changed": ["Applications"]},
+            {"kind": "verified", "host": "h1"},
+            {"kind": "committed", "host": "h1"},
+            {"kind": "wave", "wave": 2},
+            {"kind": "intent", "host": "h2"},
+            {"kind": "failed", "host": "h2", "words": "Applications: exit code 1"},
+        )
+    )
+    assert run.hosts == {"h1": "committed", "h2": "failed", "h3": "waiting"}
+    assert (run.token, run.wave, run.baseline) == (7, 2, None)
+    assert run.touched == ("h1", "h2")
+    assert run.words == {"h2": "Applications: exit code 1"}
+    assert run.changed == {"h1": ["Applications"]}
+    assert not run.over
+
+
+def test_a_resumed_run_is_no_longer_ended() -> None:
+    ended = records({"kind": "ended", "outcome": "held", "exit_code": 3})
+    assert replayed(ended).exit_code == 3
+    again = replayed([*ended, {"kind": "resumed", "at": 9.0}])
+    assert (again.outcome, again.exit_code) == ("", None)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [],
+        [{"kind": "wave", "at": 1.0, "wave": 1}],
+        [{"kind": "begun", "format": FORMAT + 1, "at": 1.0}],
+        records({"kind": "jumped"}),
+    ],
+)
+def test_what_is_no_journal_is_refused(lines: list[dict[str, Any]]) -> None:
+    with pytest.raises(TornError):
+        replayed(lines)
+
+
+def test_every_kind_of_record_can_be_read() -> None:
+    run = Run()
+    for record in records(*({"kind": kind} for kind in KINDS if kind != "begun")):
+        run = run.following(record)
+    assert run.last == float(len(KINDS))
