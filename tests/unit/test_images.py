@@ -292,6 +292,74 @@ def test_a_revision_is_built_whatever_the_folder_holds_now(source: Path) -> None
         collected(source, revision="v9")
 
 
+def test_code_that_two_projects_of_a_repository_share_is_sent_and_nothing_from_elsewhere(
+    source: Path, tmp_path: Path
+) -> None:
+    repository = tmp_path / "repository"
+    repository.mkdir()
+    git(repository, "init", "--quiet")
+    old = repository / "old"
+    for folder in (repository / "new", old):
+        folder.mkdir()
+        (folder / "pyproject.toml").write_text(PROJECT)
+        (folder / "uv.lock").write_text("")
+    (repository / "new/src/console").mkdir(parents=True)
+    (repository / "new/src/console/app.py").write_text("shared = True\n")
+    (repository / "new/.env").write_text("")
+    (old / "src").symlink_to("../new/src")
+    (old / "pyproject.link").symlink_to("../new/pyproject.toml")
+    (old / "elsewhere").symlink_to(source)
+    (old / "own.env").symlink_to("../new/.env")
+    (old / "inside").symlink_to("uv.lock")
+    sent = {file.path: file.link for file in collected(old).source}
+    assert sent == {
+        "pyproject.toml": False,
+        "uv.lock": False,
+        "src/console/app.py": False,
+        "pyproject.link": False,
+        # As they are: they may well mean something in the image.
+        "elsewhere": True,
+        "own.env": True,
+        "inside": True,
+    }
+    before = collected(old).hash
+    (repository / "new/src/console/app.py").write_text("shared = False\n")
+    assert collected(old).hash != before
+
+
+LOCK = """
+[[package]]
+name = "console"
+source = { editable = "." }
+
+[[package]]
+name = "idna"
+source = { registry = "https://nexus.example.com/simple/" }
+"""
+
+
+def test_a_lock_made_with_the_index_is_used_as_it_is_and_else_its_hashes_alone(
+    source: Path,
+) -> None:
+    (source / "uv.lock").write_text(LOCK)
+    own = collected(source, index={"url": "https://nexus.example.com/simple"}).dockerfile
+    other = collected(source, index={"url": "https://mirror.example.com/simple"}).dockerfile
+    assert "uv sync" in own and "uv export" not in own
+    assert "uv export" in other and "uv sync" not in other
+    (source / "uv.lock").write_text("[[package")
+    with pytest.raises(SettingsError, match=r"uv\.lock: "):
+        collected(source, index={"url": "https://nexus.example.com/simple"})
+
+
+def test_pip_is_told_to_trust_an_index_without_encryption_and_no_other(source: Path) -> None:
+    plain, safe = (
+        collected(source, index={"url": f"{scheme}://nexus.example.com:8081/simple"}).dockerfile
+        for scheme in ("http", "https")
+    )
+    assert "PIP_TRUSTED_HOST=nexus.example.com:8081\n" in plain
+    assert "PIP_TRUSTED_HOST" not in safe
+
+
 def test_a_source_that_is_too_large_is_refused(source: Path) -> None:
     (source / "dump.sql").write_bytes(bytes(1_100_000))
     with pytest.raises(SettingsError, match="max_context"):

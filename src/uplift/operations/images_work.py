@@ -122,20 +122,54 @@ def _source(image: Image, folder: Path) -> Iterator[File]:
         packed = _git(image, folder, "archive", "--format=tar", image.revision)
         yield from _unpacked(packed)
         return
-    listed = _git_or_none(folder, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    if listed is None:
-        paths = [file for file in folder.rglob("*") if file.is_symlink() or file.is_file()]
-    else:
-        paths = [folder / os.fsdecode(name) for name in set(listed.split(b"\0")) if name]
-    for path in paths:
+    for path in _listed(folder):
         name = path.relative_to(folder)
         if _IGNORED & set(name.parts):
             continue
-        if path.is_symlink():
+        if path.is_symlink() and _leads_out(path, folder):
+            yield from _pointed_at(path, folder)
+        elif path.is_symlink():
             yield File(name.as_posix(), os.fsencode(path.readlink()), link=True)
         elif path.is_file():
-            runs = os.access(path, os.X_OK)
-            yield File(name.as_posix(), path.read_bytes(), executable=runs)
+            yield _file(path, name)
+
+
+def _listed(folder: Path) -> list[Path]:
+    """Return the files of a folder: in a git repository its tracked and new ones, else all."""
+    found = _git_or_none(folder, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    if found is None:
+        return [file for file in folder.rglob("*") if file.is_symlink() or file.is_file()]
+    return [folder / os.fsdecode(name) for name in set(found.split(b"\0")) if name]
+
+
+def _leads_out(link: Path, folder: Path) -> bool:
+    """Return whether a link leaves the source, and stays in the git repository.
+
+    Code that two projects share is found so. What a link names elsewhere on this machine is
+    nobody's source.
+    """
+    target = link.resolve()
+    if target.is_relative_to(folder.resolve()) or _IGNORED & set(target.parts):
+        return False
+    top = _git_or_none(folder, "rev-parse", "--show-toplevel")
+    return top is not None and target.is_relative_to(os.fsdecode(top).rstrip("\n"))
+
+
+def _pointed_at(link: Path, folder: Path) -> Iterator[File]:
+    """Yield what a link out of the source points to: in the build it would point to nothing."""
+    at = link.relative_to(folder)
+    target = link.resolve()
+    if target.is_file():
+        yield _file(target, at)
+    elif target.is_dir():
+        for file in _listed(target):
+            inside = file.relative_to(target)
+            if file.is_file() and not _IGNORED & set(inside.parts):
+                yield _file(file, at / inside)
+
+
+def _file(path: Path, name: Path) -> File:
+    return File(name.as_posix(), path.read_bytes(), executable=os.access(path, os.X_OK))
 
 
 def _unpacked(packed: bytes) -> Iterator[File]:

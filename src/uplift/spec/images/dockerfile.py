@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 from jinja2 import DictLoader, Environment, StrictUndefined, TemplateError
 
@@ -46,7 +47,10 @@ def render(image: Image, templates: Mapping[str, str], project: Mapping[str, byt
         "base": image.base_image,
         "index": image.index.url if image.index else "",
         "login": bool(image.index and image.index.password),
+        # pip takes packages over plain HTTP only from hosts that it is told to trust.
+        "trusted": _plain(image),
         "lock": "uv.lock" in project,
+        "elsewhere": bool(image.index) and not _made_there(image, project),
         "packaged": _is_packaged(image, project),
         "words": json.dumps(image.entry_point, ensure_ascii=False),
     }
@@ -55,6 +59,24 @@ def render(image: Image, templates: Mapping[str, str], project: Mapping[str, byt
         return environment.get_template(name).render(values)
     except TemplateError as error:
         raise SettingsError([Problem("images.templates", f"{name}: {error}")]) from None
+
+
+def _plain(image: Image) -> str:
+    """Return host and port of an index that speaks plain HTTP, or nothing."""
+    parts = urlsplit(image.index.url if image.index else "")
+    return parts.netloc if parts.scheme == "http" else ""
+
+
+def _made_there(image: Image, project: Mapping[str, bytes]) -> bool:
+    """Return whether ``uv.lock`` was made with the very index of the settings, and no other."""
+    try:
+        lock = tomllib.loads(project.get("uv.lock", b"").decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        problem = Problem("images", f"{image.name}: {image.source}/uv.lock: {error}")
+        raise SettingsError([problem]) from None
+    sources = [one.get("source", {}) for one in lock.get("package", [])]
+    named = {one["registry"].rstrip("/") for one in sources if "registry" in one}
+    return image.index is not None and named == {image.index.url.rstrip("/")}
 
 
 def wanted(image: Image) -> tuple[str, ...]:
