@@ -16,6 +16,7 @@ from uplift.spec.errors import Exit, UpliftError
 # does not import every subject.
 COMMANDS = {
     "doctor": ("uplift.cli.doctor:doctor", "Check what hosts and controller need, say what to do."),
+    "images": ("uplift.cli.images:images", "List what was built, and which hosts run it."),
     "init": ("uplift.cli.init:init", "Write a commented project of your own."),
     "lab": ("uplift.cli.lab:lab", "Real hosts on this machine to try everything on."),
     "publish": ("uplift.cli.publish:publish", "Publish packages to the repositories of an index."),
