@@ -108,6 +108,11 @@ class Connection:
         return any(self._arguments[key] for key in ("_sudo", "_su_user", "_doas", "_dzdo"))
 
     @property
+    def shell(self) -> str:
+        """Return the shell that the inventory names for commands."""
+        return str(self._arguments["_shell_executable"] or "sh")
+
+    @property
     def helper_folder(self) -> str:
         """Return where pyinfra, in its own runs, puts a program that hands over sudo's password.
 
