@@ -14,6 +14,11 @@ from pyinfra.api.facts import FactBase
 from pyinfra.api.host import Host
 from pyinfra.connectors.util import CommandOutput
 
+from uplift import events
+from uplift.secrets import fingerprint_key
+from uplift.spec.rollout.event import Kind
+from uplift.spec.seen import fingerprint
+
 T = TypeVar("T")
 
 
@@ -83,10 +88,69 @@ def read_quietly(
             host, fact().command(**arguments), {} if stdin is None else {"_stdin": stdin}
         )
         if good:
-            return fact().process(output.stdout_lines)
+            value = fact().process(output.stdout_lines)
+            tell_read(host, fact, value, arguments)
+            return value
         reason = "\n".join(output.stderr_lines)
     except (TimeoutError, OSError, SSHException, FactProcessError) as error:
         reason = str(error) or type(error).__name__
-    host.log(f"{fact.__name__} could not be read: {reason}", log_func=logger.error)
+    text = f"{fact.__name__} could not be read: {reason}"
+    host.log(text, log_func=logger.error)
+    tell(host, Kind.UNREAD, text)
     host.state.fail_hosts({host})
     return None
+
+
+def read(host: Host, fact: type[FactBase[T]], **arguments: Any) -> T:
+    """Return a fact that pyinfra may show, as ``host.get_fact`` does, and tell who listens.
+
+    Args:
+        host: where to read.
+        fact: what to read.
+        arguments: of the fact's command, and pyinfra's own.
+    """
+    value: T = host.get_fact(fact, **arguments)
+    own = {key: given for key, given in arguments.items() if not key.startswith("_")}
+    tell_read(host, fact, value, own)
+    return value
+
+
+def tell_read(host: Host, fact: type[FactBase[T]], value: T, arguments: Mapping[str, Any]) -> None:
+    """Tell who listens what a fact has found, as a fingerprint.
+
+    A fact whose value holds what changes by itself (times, counts) has a method ``steady`` that
+    returns the rest.
+
+    Args:
+        host: that was read.
+        fact: that has read.
+        value: what it found.
+        arguments: that it was given.
+    """
+    if not events.wanted():
+        return
+    key = fingerprint_key()
+    steady = getattr(fact, "steady", None)
+    tell(
+        host,
+        Kind.READ,
+        fact=fact.__name__,
+        key=f"{fact.__module__.rpartition('.')[2]}.{fact.__name__}:{fingerprint(arguments, key)}",
+        fingerprint=fingerprint(steady(value) if steady else value, key),
+    )
+
+
+def tell(host: Host, kind: Kind, text: str = "", **data: Any) -> None:
+    """Tell who listens what happens on a host, in the operation that it is in.
+
+    Args:
+        host: where.
+        kind: of event.
+        text: for people; never a secret.
+        data: more about it; never a secret.
+    """
+    if not events.wanted():
+        return
+    hash = host.current_op_hash
+    names = sorted(host.state.get_op_meta(hash).names) if hash else []
+    events.write(kind, host=host.name, operation=" / ".join(names), text=text, **data)

@@ -121,7 +121,7 @@ def _brought(
     text = _text(app, todo, state, values, of)
     seen = [state.seen(app.name_in(slot)) for slot in SLOTS]
     yield job.start(job.identity("app", text, *seen), text, limit=_limit(app))
-    host.log(words)
+    script.changed(words)
 
 
 def _text(app: App, todo: Todo, state: State, values: Values, of: Release | None) -> str:

@@ -68,7 +68,7 @@ def scheduled(settings: Backups) -> Generator[PyinfraCommand, None, None]:
         script.announce(f"backup: {line}")
     yield script.run(backup_files.apply(todo), stdin=backup_files.payload(todo.files), timeout=120)
     for line in todo.words:
-        host.log(f"backup: {line}")
+        script.changed(f"backup: {line}")
     for name in todo.keys:
         yield FunctionCommand(_say, (_show_key(name), 60), {})
 

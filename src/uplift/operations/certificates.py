@@ -14,6 +14,7 @@ from pyinfra.context import host
 
 from uplift import trust
 from uplift.facts.certificates import UNTRUSTED, SystemStore
+from uplift.facts.script import read
 from uplift.operations import script
 from uplift.spec.certificates import (
     BUNDLE,
@@ -49,7 +50,7 @@ def trusted(settings: Certificates) -> Generator[StringCommand, None, None]:
             name="Extra CA certificates", settings=Certificates(files=("certs/corp.crt",))
         )
     """
-    store = host.get_fact(SystemStore)
+    store = read(host, SystemStore)
     if store is None:
         return
     try:
@@ -69,7 +70,7 @@ def trusted(settings: Certificates) -> Generator[StringCommand, None, None]:
     done = f"certificates: {', '.join(todo.words)}"
     script.announce(done)
     yield script.run(_script(todo), stdin=_payload(todo.write), timeout=TIME_LIMIT)
-    host.log(done)
+    script.changed(done)
 
 
 @cache

@@ -101,7 +101,7 @@ def _write(files: list[Wanted], state: HostState, key: bytes) -> Iterator[String
     for line in todo.warnings:
         host.log(f"clients: {line}", log_func=logger.warning)
     for line in todo.lines:
-        host.log(f"clients: {line}")
+        script.changed(f"clients: {line}")
     if todo.errors and not todo.is_empty:
         script.announce("\n".join(f"clients: {error}" for error in todo.errors))
     if todo.is_empty and todo.errors:

@@ -120,7 +120,7 @@ def settle(
         text = settling(it, values)
         id = job.identity("container", text, state.seen(it.name))
         yield job.start(id, text, limit=time_limit(it))
-        host.log(f"{told}, and is settled")
+        script.changed(f"{told}, and is settled")
 
 
 def converge(
@@ -167,7 +167,7 @@ def converge(
         script.announce(told)
         id = job.identity("container", text, state.seen(it.name))
         yield job.start(id, text, limit=time_limit(it))
-        host.log(told)
+        script.changed(told)
     if not changed:
         host.noop(f"{len(containers)} containers are as they should be")
     return changed

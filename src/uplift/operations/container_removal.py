@@ -13,6 +13,7 @@ from pyinfra.api.state import State as Run
 from pyinfra.context import host
 
 from uplift.facts.container import Releases
+from uplift.facts.script import read
 from uplift.operations import job, script
 from uplift.spec.container.kept import Kept, surplus
 from uplift.spec.container.models import SECRETS, Container
@@ -47,7 +48,7 @@ def orphans_listed() -> Generator[StringCommand, None, None]:
     """
     host.noop("they are listed, and left as they are")
     # While pyinfra only looks, an operation before may not have come to its containers yet.
-    kept = host.get_fact(Releases) if host.state.is_executing else None
+    kept = read(host, Releases) if host.state.is_executing else None
     named = _NAMED.get(host.state, {}).get(host.name, set())
     for name, own in sorted(kept.managed.items() if kept else ()):
         if own not in named:
@@ -82,7 +83,7 @@ def absent(
             code=64,
         )
         return
-    kept = host.get_fact(Releases)
+    kept = read(host, Releases)
     if kept is None:
         return
     if reason := _unready(kept):
@@ -97,7 +98,7 @@ def absent(
     script.announce(told)
     text = _removal(gone, empty, delete_data=delete_data)
     yield job.start(job.identity("container", text, repr(kept)), text)
-    host.log(told)
+    script.changed(told)
 
 
 @operation()
@@ -115,7 +116,7 @@ def pruned(containers: Sequence[Container]) -> Generator[StringCommand, None, No
 
         container.pruned(name="Old images", containers=[redis])
     """
-    kept = host.get_fact(Releases)
+    kept = read(host, Releases)
     if kept is None:
         return
     if reason := _unready(kept):
@@ -128,7 +129,7 @@ def pruned(containers: Sequence[Container]) -> Generator[StringCommand, None, No
     told = f"removed {len(images)} images of old releases"
     script.announce(told)
     yield script.run(_PRUNE, *images, timeout=600)
-    host.log(told)
+    script.changed(told)
 
 
 def _unready(kept: Kept) -> str:

@@ -51,7 +51,7 @@ def returned(
     text = returning(container, found)
     now = (found.now or {}).get("Id", "")
     yield job.start(job.identity("container", text, now), text, limit=3600)
-    host.log(told)
+    script.changed(told)
 
 
 def _refusal(found: Recorded, record: str) -> str:

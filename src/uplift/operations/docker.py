@@ -59,4 +59,4 @@ def installed(settings: Docker) -> Generator[StringCommand, None, None]:
     done = f"Docker: {'; '.join(todo.why)}"
     script.announce(done)
     yield job.start(job.identity("docker", text, state.seen()), text, limit=TIME_LIMIT)
-    host.log(done)
+    script.changed(done)

@@ -66,7 +66,7 @@ def configured(settings: Haproxy, apps: Sequence[App]) -> Generator[StringComman
     script.announce(done)
     change = _script(todo, state, text, page(html), pems)
     yield job.start(job.identity("haproxy", change, repr(state)), change, limit=TIME_LIMIT)
-    host.log(done)
+    script.changed(done)
 
 
 def certificates(settings: Haproxy) -> dict[str, str]:

@@ -81,4 +81,4 @@ def _tell(done: Sequence[Inputs]) -> None:
     found = _read(done)
     for one in done if found else ():
         digest = found.digests.get(one.fixed, "no digest") if found else ""
-        host.log(f"images: {one.fixed} is {one.image.name}@{digest}")
+        script.changed(f"images: {one.fixed} is {one.image.name}@{digest}")

@@ -91,7 +91,7 @@ def tokens_present(settings: InfluxDBClient) -> Generator[PyinfraCommand, None, 
         host.noop(f"{len(settings.tokens)} token files are as they should be")
     else:
         for line in todo:
-            host.log(f"influxdb: {line}")
+            script.changed(f"influxdb: {line}")
         yield influxdb_files.write(todo)
     for value in values.values():
         influxdb_api.holds(host.name, value)

@@ -87,14 +87,14 @@ def _converge(settings: InfluxDB, state: State, *, touched: bool) -> Iterator[Py
 
 
 def _log(line: str) -> None:
-    host.log(f"influxdb: {line}")
+    script.changed(f"influxdb: {line}")
 
 
 def _report(settings: InfluxDB, state: State) -> None:
     """Name what nobody asked for: it is left alone."""
     found = [] if state.fresh else unlisted(settings, resolve, state)
     if found:
-        _log(f"not in the settings, left alone: {', '.join(found)}")
+        host.log(f"influxdb: not in the settings, left alone: {', '.join(found)}")
 
 
 # Which client hosts have which token, and which tokens wait for them, in this run of pyinfra.

@@ -220,7 +220,7 @@ def _send(state: Run, host: Host, server: _Server, todo: Plan, outcome: _Outcome
         why = failure(write, answers)
         if why is None:
             outcome.done.append(write)
-            host.log(f"nexus: {write}")
+            script.changed(f"nexus: {write}")
         else:
             outcome.failed.append(f"nexus: {write}: {why}")
     return True

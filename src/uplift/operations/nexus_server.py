@@ -142,7 +142,7 @@ def _owned(server: Server, found: Found) -> list[StringCommand]:
     if not missing and found.data.owned:
         return []
     done = f"made {server.data}" if missing else f"{server.data} is user {UID}'s alone"
-    host.log(f"{server.name}: {done}")
+    script.changed(f"{server.name}: {done}")
     return [script.run(_OWN, server.place, str(UID))]
 
 

@@ -84,7 +84,7 @@ def _report(host: Host, found: Iterable[Outcome]) -> bool:
             host.log(_told([f"{one.artifact}: {one.reason}"]), log_func=logger.error)
             good = False
         elif one.word == "published":
-            host.log(_told([f"{one.artifact} published"]))
+            script.changed(_told([f"{one.artifact} published"]))
     return good
 
 

@@ -66,7 +66,7 @@ def configured(settings: Redis) -> Generator[StringCommand, None, None]:
         why = f"restarted: {server.trouble}"
         script.announce(f"redis: {why}")
         yield container.restarted(it, state, values, why)
-        host.log(f"redis: {why}")
+        script.changed(f"redis: {why}")
         server, done = _read(settings, password), True
     if server is not None:
         yield from _set(settings, password, server, told=not done)
@@ -109,7 +109,7 @@ def _set(
 
 def _tell(differs: Sequence[Difference]) -> None:
     for one in differs:
-        host.log(f"redis: {one}")
+        script.changed(f"redis: {one}")
 
 
 def _unlike(left: Sequence[Difference]) -> str:

@@ -78,7 +78,7 @@ def _converge(settings: Registry, state: State, todo: Plan) -> Iterator[StringCo
         done = f"registry: {', '.join(todo.words)}"
         script.announce(done)
         yield script.run(_WRITE, *todo.remove, stdin=_payload(todo.write), timeout=TIME_LIMIT)
-        host.log(done)
+        script.changed(done)
     yield from container.converged._inner(containers=[settings.container()])
     if state.stale or {CERTIFICATE, KEY} & {*todo.write, *todo.remove}:
         # Nothing, when the container was made or started just now.

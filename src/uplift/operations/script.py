@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pyinfra.api.command import QuoteString, StringCommand
 from pyinfra.context import host
 
-from uplift.facts.script import HiddenInput
+from uplift.facts.script import HiddenInput, tell
+from uplift.spec.rollout.event import Kind
 
 
 def run(
@@ -42,19 +43,44 @@ def refuse(message: str, code: int = 1) -> StringCommand:
         message: what is wrong and what to do; never a secret.
         code: exit code of the command.
     """
-    announce(message)
+    _before(message)
+    tell(host, Kind.REFUSED, message)
     return run(f'printf "%s\\n" "$1" >&2; exit {code}', message)
 
 
 def announce(line: str) -> None:
     """Show what an operation would do, where pyinfra only looks: with ``--dry``, or before it asks.
 
-    pyinfra then stops at the operation's first command, and shows no more than that there is one.
-    In a run that changes hosts, the operation says it itself, once it is done.
+    pyinfra then stops at the operation's first command, and shows no more than that there is one:
+    all that the operation would do is announced before that. In a run that changes hosts, the
+    operation says it itself by :func:`changed`, once it is done.
 
     Args:
         line: what would change, or why nothing will; never a secret.
     """
+    _before(line)
+    if not host.state.is_executing:
+        _tell_change(line, done=False)
+
+
+def changed(line: str) -> None:
+    """Say what an operation has changed; where pyinfra only looks, nothing was.
+
+    Args:
+        line: what changed; never a secret.
+    """
+    for part in line.splitlines():
+        host.log(part)
+    _tell_change(line, done=host.state.is_executing)
+
+
+def _before(line: str) -> None:
     if not host.state.is_executing:
         for part in line.splitlines():
             host.log(part)
+
+
+def _tell_change(line: str, *, done: bool) -> None:
+    for part in line.splitlines():
+        subject = part.partition(":")[0] if ":" in part else ""
+        tell(host, Kind.CHANGE, part, subject=subject, done=done)

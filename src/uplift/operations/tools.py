@@ -8,6 +8,7 @@ from pyinfra.api.command import StringCommand
 from pyinfra.api.operation import operation
 from pyinfra.context import host
 
+from uplift.facts.script import read
 from uplift.facts.tools import Installed
 from uplift.operations import script
 from uplift.spec.tools import LINKS, ROOT, Tools, name_of, plan, refusal
@@ -33,7 +34,7 @@ def installed(settings: Tools) -> Generator[StringCommand, None, None]:
         tools.installed(name="Tools", settings=Tools(packages=("npm",), uv=("poetry==2.2.1",)))
     """
     names = [name_of(pin) for pin in settings.uv]
-    state = host.get_fact(Installed, packages=list(settings.packages), tools=names)
+    state = read(host, Installed, packages=list(settings.packages), tools=names)
     if state is None:
         return
     todo = plan(settings, state)
@@ -47,7 +48,7 @@ def installed(settings: Tools) -> Generator[StringCommand, None, None]:
     script.announce(done)
     lists = (todo.packages, todo.install, todo.repair)
     yield script.run(_SCRIPT, *(" ".join(one) for one in lists), timeout=TIME_LIMIT)
-    host.log(done)
+    script.changed(done)
 
 
 # Of no user: root's own files name the index and the login.

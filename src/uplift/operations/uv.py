@@ -9,7 +9,7 @@ from pyinfra.api.command import StringCommand
 from pyinfra.api.operation import operation
 from pyinfra.context import host
 
-from uplift.facts.script import HiddenInput
+from uplift.facts.script import HiddenInput, read
 from uplift.facts.uv import Installed, Reachable, curl_config
 from uplift.index import uv as index
 from uplift.operations import script
@@ -36,7 +36,7 @@ def installed(settings: Uv) -> Generator[StringCommand, None, None]:
 
         uv.installed(name="uv 0.13.8", settings=Uv(version="0.13.8"))
     """
-    state = host.get_fact(Installed, version=settings.version)
+    state = read(host, Installed, version=settings.version)
     if state is None:
         return
     if reason := refusal(state):
@@ -57,7 +57,7 @@ def installed(settings: Uv) -> Generator[StringCommand, None, None]:
     yield script.run(
         _script(release, todo, source), stdin=stdin or None, timeout=DOWNLOAD_LIMIT + 300
     )
-    host.log(done)
+    script.changed(done)
 
 
 def _source(settings: Uv, arch: str, release: Release) -> tuple[str, str | Sequence[str]]:

@@ -1,0 +1,355 @@
+"""A run of pyinfra that is watched: its events, and what came of it on each host."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from uplift import events
+from uplift.rollout import child
+from uplift.rollout.child import Event, HostOutcome, Outcome, State
+from uplift.spec.errors import UsageError
+from uplift.spec.rollout.event import Kind
+from uplift.spec.rollout.lock import REFUSED
+from uplift.spec.rollout.outcome import Tally, by_host
+
+Seen = list[Event]
+
+
+def names(seen: Seen, host: str = "") -> list[str]:
+    return [event.kind for event in seen if not host or event.host in ("", host)]
+
+
+# Events
+
+text = st.text(max_size=20)
+
+
+@given(
+    st.builds(
+        Event,
+        kind=text,
+        host=text,
+        operation=text,
+        text=text,
+        at=st.floats(allow_nan=False, allow_infinity=False),
+        data=st.dictionaries(text, st.integers() | text | st.lists(text, max_size=2), max_size=3),
+    )
+)
+def test_an_event_is_one_line_and_comes_back_as_it_was(event: Event) -> None:
+    assert "\n" not in event.line()
+    assert Event.parse(event.line()) == event
+
+
+@pytest.mark.parametrize("line", ["", "[]", '"text"', "{}", '{"kind": 1}'])
+def test_what_is_no_event_is_refused(line: str) -> None:
+    with pytest.raises(ValueError):
+        Event.parse(line)
+
+
+@pytest.fixture
+def listener(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    reading, writing = os.pipe()
+    monkeypatch.setenv(events.DESCRIPTOR, str(writing))
+    events._descriptor.cache_clear()
+    yield reading
+    events._descriptor.cache_clear()
+    os.close(reading)
+    os.close(writing)
+
+
+def test_events_reach_who_listens(listener: int) -> None:
+    events.write("change", host="web-1", text="one", subject="uv")
+    event = Event.parse(os.read(listener, 4096).decode())
+    assert (event.kind, event.host, event.text, event.data) == (
+        "change", "web-1", "one", {"subject": "uv"},
+    )  # fmt: skip
+    assert not os.get_inheritable(int(os.environ[events.DESCRIPTOR]))
+
+
+def test_without_a_listener_nothing_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(events.DESCRIPTOR, raising=False)
+    events._descriptor.cache_clear()
+    assert not events.wanted()
+    events.write("change", host="web-1")
+
+
+# What events add up to
+
+
+def tally(*told: Event, dry: bool = False, code: int = 0, **said: list[str]) -> Outcome:
+    found = Tally(["a", "b"], dry=dry)
+    for event in told:
+        found.take(event)
+    return found.outcome(code, 1.0, said)
+
+
+def begun(*hosts: str) -> Event:
+    return Event(Kind.BEGUN, data={"hosts": list(hosts)})
+
+
+def prepared(host: str, **changes: bool | None) -> Event:
+    operations = [{"name": name, "change": change} for name, change in changes.items()]
+    return Event(Kind.PREPARED, host, data={"operations": operations})
+
+
+def ended(*failed: str, completed: bool = True) -> Event:
+    return Event(Kind.ENDED, data={"failed": list(failed), "completed": completed})
+
+
+def test_a_host_that_pyinfra_left_out_is_unreachable_and_says_why() -> None:
+    found = tally(begun("a"), prepared("a"), ended("b"), code=1, b=["Could not connect (refused)"])
+    assert found.hosts["a"].state is State.OK
+    assert found.hosts["b"] == HostOutcome(
+        "b", State.UNREACHABLE, text="Could not connect (refused)"
+    )
+    assert not found.ok
+
+
+def test_a_host_that_connected_before_everything_ended_is_not_called_unreachable() -> None:
+    found = tally(code=1, a=["Connected"], b=["Could not connect (refused)"])
+    assert [one.state for one in found.hosts.values()] == [State.UNFINISHED, State.UNREACHABLE]
+
+
+def test_changes_and_first_reads_are_gathered_by_host() -> None:
+    found = tally(
+        begun("a", "b"),
+        prepared("a", uv=None),
+        prepared("b", uv=None),
+        Event(Kind.READ, "a", "uv", data={"key": "uv:1", "fingerprint": "f1"}),
+        Event(Kind.CHANGE, "a", "uv", "uv: 1 to 2"),
+        Event(Kind.READ, "a", "uv", data={"key": "uv:1", "fingerprint": "f2"}),
+        Event(Kind.HOST_SUCCESS, "a", "uv", data={"changed": True}),
+        Event(Kind.HOST_SUCCESS, "b", "uv", data={"changed": False}),
+        ended(),
+    )
+    assert found.ok
+    assert found.hosts["a"] == HostOutcome(
+        "a", State.OK, changed=("uv",), changes=("uv: 1 to 2",), reads={"uv:1": "f1"}
+    )
+    assert found.hosts["b"].changed == ()
+
+
+def test_a_dry_run_tells_what_would_change() -> None:
+    found = tally(
+        begun("a", "b"), prepared("a", uv=True, docker=False), prepared("b", uv=False), dry=True
+    )
+    assert found.ok
+    assert (found.hosts["a"].changed, found.hosts["b"].changed) == (("uv",), ())
+
+
+@pytest.mark.parametrize(
+    ("event", "state"),
+    [
+        (Event(Kind.HOST_ERROR, "a", "uv", "no space"), State.FAILED),
+        (Event(Kind.HOST_ERROR, "a", "uv", f"{REFUSED}token 3 is older than 4"), State.REFUSED),
+        (Event(Kind.UNREAD, "a", "uv", "cannot be read"), State.FAILED),
+        (Event(Kind.UNREAD, "a", "uv", f"cannot be read: {REFUSED}…"), State.REFUSED),
+        (Event(Kind.STALE, "a", "uv", "uv is another one"), State.STALE),
+    ],
+)
+def test_a_failure_is_told_with_its_operation_and_its_words(event: Event, state: State) -> None:
+    # pyinfra counts an operation that yields nothing as a success, whatever kept it from yielding.
+    after = Event(Kind.HOST_SUCCESS, "a", "uv", data={"changed": False})
+    found = tally(begun("a", "b"), prepared("a", uv=None), event, after, ended("a"), code=1)
+    assert found.hosts["a"].state is state
+    assert (found.hosts["a"].operation, found.hosts["a"].text) == ("uv", event.text)
+
+
+def test_an_error_that_the_deploy_ignores_is_none() -> None:
+    event = Event(Kind.HOST_ERROR, "a", "uv", data={"ignored": True})
+    assert tally(begun("a"), prepared("a", uv=None), event, ended()).hosts["a"].ok
+
+
+def test_a_connection_that_broke_makes_a_host_unreachable() -> None:
+    event = Event(Kind.HOST_ERROR, "a", "uv")
+    said = ["Command socket/SSH error: SSHException: gone", "Error: executed 0 commands"]
+    found = tally(begun("a"), prepared("a", uv=None), event, ended("a"), code=1, a=said)
+    assert found.hosts["a"].state is State.UNREACHABLE
+    assert "SSHException" in found.hosts["a"].text
+
+
+def test_a_run_that_was_cut_short_leaves_hosts_unfinished_except_those_that_were_done() -> None:
+    found = tally(
+        begun("a", "b"),
+        prepared("a", uv=None),
+        prepared("b", uv=None),
+        Event(Kind.HOST_SUCCESS, "a", "uv", data={"changed": True}),
+        Event(Kind.HOST_START, "b", "uv"),
+        code=-9,
+    )
+    assert [one.state for one in found.hosts.values()] == [State.OK, State.UNFINISHED]
+    assert found.hosts["b"].operation == "uv"
+
+
+def test_printed_lines_are_parted_by_host() -> None:
+    lines = ["--> Connecting", "    [a]  Connected", "    [b] Could not connect", "  [other] x", ""]
+    assert by_host(lines, ["a", "b"]) == {
+        "": ["--> Connecting", "[other] x"],
+        "a": ["Connected"],
+        "b": ["Could not connect"],
+    }
+
+
+# Real child processes, on this machine
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    down = ("down", {"ssh_hostname": "127.0.0.1", "ssh_port": 1})
+    Path("inventory.py").write_text(f"hosts = ['@local', {down!r}]\n")
+    return tmp_path
+
+
+Run = Callable[..., tuple[Outcome, Seen]]
+
+
+@pytest.fixture
+def watched(project: Path) -> Run:
+    def call(deploy: str, *hosts: str, **options: Any) -> tuple[Outcome, Seen]:
+        Path("deploy.py").write_text(deploy)
+        seen: Seen = []
+        options = {"on_event": seen.append, **options}
+        asked = hosts or ("@local",)
+        found = child.run("inventory.py", ["deploy.py"], asked, log=Path("log"), **options)
+        return found, seen
+
+    return call
+
+
+TWO = """
+from pyinfra.operations import files, server
+files.file(name="A file", path="made")
+server.shell(name="A command", commands={command!r})
+server.shell(name="The last", commands="true")
+"""
+
+
+def test_a_dry_run_changes_nothing_and_asks_nobody_though_a_host_is_down(watched: Run) -> None:
+    found, seen = watched(TWO.format(command="true"), "@local", "down", dry=True)
+    assert found.hosts["@local"].changed == ("A file", "A command", "The last")
+    assert found.hosts["down"].state is State.UNREACHABLE
+    assert "Unable to connect" in found.hosts["down"].text
+    assert not Path("made").exists()
+    assert names(seen) == ["begun", "prepared", "ended"]
+
+
+def test_events_come_in_order_and_only_of_hosts_that_take_part(watched: Run) -> None:
+    found, seen = watched(TWO.format(command="true"))
+    assert found.ok and found.operations == ("A file", "A command", "The last")
+    assert Path("made").exists()
+    one = ["operation-start", "host-start", "host-success", "operation-end"]
+    assert names(seen) == ["begun", "prepared", *one, *one, *one, "ended"]
+    assert [event.data["changed"] for event in seen if event.kind == "host-success"] == [True] * 3
+
+
+def test_when_all_hosts_fail_the_operation_and_its_last_lines_are_still_known(
+    watched: Run,
+) -> None:
+    found, _ = watched(TWO.format(command="echo broken >&2; exit 3"), "@local", "down")
+    failed = found.hosts["@local"]
+    assert (failed.state, failed.operation, failed.text) == (State.FAILED, "A command", "broken")
+    assert failed.changed == ("A file",)
+    assert found.hosts["down"].state is State.UNREACHABLE
+    assert found.code == 1
+
+
+def test_numbers_in_data_stay_text(watched: Run) -> None:
+    deploy = "from pyinfra import host\nopen('data', 'w').write(repr(host.data.to))\n"
+    watched(deploy, data={"to": "1.10"})
+    assert Path("data").read_text() == "'1.10'"
+
+
+def test_a_shell_of_ours_runs_the_commands(watched: Run) -> None:
+    Path("shell").write_text('#!/bin/sh\ntouch ran; exec sh "$@"\n')
+    Path("shell").chmod(0o755)
+    watched(TWO.format(command="true"), shell=str(Path("shell").resolve()))
+    assert Path("ran").exists()
+
+
+def test_a_deploy_that_raises_leaves_the_host_unfinished_and_tells_the_error(watched: Run) -> None:
+    found, _ = watched("raise RuntimeError('a slip')")
+    assert found.hosts["@local"].state is State.UNFINISHED
+    assert "a slip" in found.text
+
+
+def test_a_refusal_of_settings_is_an_error_of_usage_in_its_own_words(watched: Run) -> None:
+    refuse = "import sys\nprint('uplift: nexus: no such key', file=sys.stderr)\nsys.exit(64)\n"
+    with pytest.raises(UsageError, match=r"^nexus: no such key$"):
+        watched(refuse)
+
+
+def test_no_host_at_all_is_an_error_of_usage(project: Path) -> None:
+    with pytest.raises(UsageError, match="no host"):
+        child.run("inventory.py", ["deploy.py"], [], log=Path("log"))
+
+
+def test_a_host_that_was_not_asked_for_is_never_touched(project: Path) -> None:
+    # A group with the name of a host: pyinfra's --limit takes the group.
+    Path("inventory.py").write_text("hosts = ['@local']\nweb = ['@local']\n")
+    Path("deploy.py").write_text("open('ran', 'w')\n")
+    with pytest.raises(UsageError, match="also selected @local"):
+        child.run("inventory.py", ["deploy.py"], ["web"], log=Path("log"))
+    assert not Path("ran").exists()
+
+
+def test_a_run_is_stopped_at_once_when_that_is_asked_for(watched: Run) -> None:
+    stop = threading.Event()
+
+    def begin(event: Event) -> None:
+        if (event.kind, event.operation) == ("host-start", "A command"):
+            stop.set()
+
+    begun = time.monotonic()
+    found, _ = watched(TWO.format(command="sleep 120"), stop=stop, on_event=begin)
+    assert found.hosts["@local"].state is State.UNFINISHED
+    assert found.hosts["@local"].operation == "A command"
+    assert time.monotonic() - begun < 100
+
+
+def test_a_run_in_which_nothing_happens_any_more_is_given_up(watched: Run) -> None:
+    found, _ = watched(TWO.format(command="sleep 120"), quiet=6)
+    assert found.hosts["@local"].operation == "A command"
+    assert "nothing happened for 6 s" in found.text
+
+
+def test_the_child_ends_when_its_listener_raises(watched: Run) -> None:
+    pids = []
+
+    def listen(event: Event) -> None:
+        if event.kind == "begun":
+            pids.append(event.data["pid"])
+            raise RuntimeError("no more")
+
+    with pytest.raises(RuntimeError, match="no more"):
+        watched(TWO.format(command="sleep 120"), on_event=listen)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pids[0], 0)
+
+
+def test_the_log_is_for_its_owner_alone_and_grows(watched: Run) -> None:
+    watched("pass")
+    first = Path("log").stat()
+    watched("pass")
+    assert first.st_mode & 0o777 == 0o600
+    assert Path("log").stat().st_size == 2 * first.st_size
+
+
+def test_words_are_those_of_pyinfras_own_command_line() -> None:
+    given = {"dry": False, "data": {"a": "1"}, "shell": "/s"}
+    words = child.command("i.py", ["d.py"], ["web[1]"], **given)  # type: ignore[arg-type]
+    observer = words[5]
+    assert words[4:] == [
+        "i.py", observer, "d.py", observer, "-y", "--limit", "web[[]1]",
+        "--data", f"a={json.dumps('1')}", "--shell-executable", "/s",
+    ]  # fmt: skip
