@@ -15,16 +15,22 @@ from uplift.spec.errors import Exit, UpliftError
 # name: (module:attribute, one line of help). Help stands here so that `uplift --help`
 # does not import every subject.
 COMMANDS = {
+    "abort": ("uplift.cli.abort:abort", "End a run that was held or killed."),
+    "approve": ("uplift.cli.approve:approve", "Let a run go on that waits for a person."),
     "doctor": ("uplift.cli.doctor:doctor", "Check what hosts and controller need, say what to do."),
+    "history": ("uplift.cli.history:history", "List the runs of this project."),
     "images": ("uplift.cli.images:images", "List what was built, and which hosts run it."),
     "init": ("uplift.cli.init:init", "Write a commented project of your own."),
     "lab": ("uplift.cli.lab:lab", "Real hosts on this machine to try everything on."),
     "publish": ("uplift.cli.publish:publish", "Publish packages to the repositories of an index."),
+    "resume": ("uplift.cli.resume:resume", "Go on with a run that was held or killed."),
     "rollback": (
         "uplift.cli.rollback:rollback",
         "Take an application back to a release.",
     ),
+    "rollout": ("uplift.cli.rollout:rollout", "Change hosts wave by wave, with tests in between."),
     "secrets": ("uplift.cli.secrets:secrets", "Keep secrets in an age-encrypted file."),
+    "show": ("uplift.cli.history:show", "Show what a run did."),
     "verify": ("uplift.cli.verify:verify", "Check the hosts of an inventory from the outside."),
 }
 

@@ -7,3 +7,6 @@ HOSTS = "UPLIFT_HOSTS"
 
 OBSERVER = Path(__file__).with_name("observer.py")
 """The first and the last deploy file of a run that is watched."""
+
+BACK = "UPLIFT_BACK"
+"""Environment variable with what each host of a revert goes back to, as JSON."""

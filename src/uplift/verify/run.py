@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,8 @@ class Request:
         junit: file for pytest's JUnit results.
         workers: how many processes run tests; 0 means none beside pytest's own.
         verbose: show pytest's whole output.
+        log: file that pytest's output goes to instead of stderr; Ctrl-C then goes to the caller
+            alone, who decides whether the tests end.
     """
 
     inventory: str
@@ -56,6 +59,7 @@ class Request:
     junit: str | None = None
     workers: int = 0
     verbose: bool = False
+    log: Path | None = None
 
     def command(self, results: Path) -> list[str]:
         """Return the words that run pytest.
@@ -114,11 +118,11 @@ def run(request: Request) -> Verdict:
     _check(request)
     with tempfile.TemporaryDirectory(prefix="uplift-verify-") as folder:
         results, complaints = Path(folder, "results.json"), Path(folder, "stderr")
-        code = _pytest(request.command(results), complaints)
+        code = _pytest(request.command(results), complaints, request.log)
         said = complaints.read_text(errors="replace").strip()
         if code not in (Exit.DONE, _TESTS_FAILED):
             raise _error(request, code, said)
-        if said:
+        if said and request.log is None:
             print(said, file=sys.stderr)
         return judge(json.loads(results.read_text()), failed=code != Exit.DONE)
 
@@ -149,11 +153,16 @@ def _check(request: Request) -> None:
             )
 
 
-def _pytest(command: Sequence[str], complaints: Path) -> int:
+def _pytest(command: Sequence[str], complaints: Path, log: Path | None) -> int:
     with (
         complaints.open("wb") as errors,
+        log.open("ab") if log else nullcontext(sys.stderr.fileno()) as output,
         subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno(), stderr=errors
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=errors,
+            start_new_session=log is not None,
         ) as child,
     ):
         try:

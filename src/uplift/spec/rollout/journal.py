@@ -4,9 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 FORMAT = 1
+
+HostStep = Literal[
+    "intent",  # a host's change may begin
+    "done",  # it has ended well
+    "failed",  # it has not
+    "unreachable",  # the host cannot be reached
+    "verified",  # its gate is no worse than before
+    "rejected",  # it is worse
+    "committed",  # the wave has passed
+    "reverting",  # its way back may begin
+    "reverted",
+    "not-reverted",
+]
+
+Step = Literal["waiting", HostStep]
+STEPS: tuple[Step, ...] = get_args(Step)
 
 Kind = Literal[
     "begun",  # what is asked for: hosts, waves, deploys, policy, who, hash of code and settings
@@ -14,39 +30,16 @@ Kind = Literal[
     "ready",  # every host can be changed; what each serves now, to go back to
     "wave",  # a wave begins
     "baseline",  # the gate before it
-    "intent",  # a host's change may begin
-    "done",  # a host's change has ended well
-    "failed",  # it has not
-    "unreachable",  # the host cannot be reached
-    "verified",  # the gate of the host is no worse than before
-    "rejected",  # it is worse
-    "committed",  # the wave has passed
+    HostStep,
     "paused",  # a person must approve
     "approved",
-    "reverting",  # a host's way back may begin
-    "reverted",
-    "not-reverted",
     "interrupted",
     "resumed",
     "ended",  # outcome and exit code
 ]
-KINDS: tuple[Kind, ...] = Kind.__args__  # type: ignore[attr-defined]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
-Step = Literal[
-    "waiting",
-    "intent",
-    "done",
-    "failed",
-    "unreachable",
-    "verified",
-    "rejected",
-    "committed",
-    "reverting",
-    "reverted",
-    "not-reverted",
-]
-STEPS: tuple[Step, ...] = Step.__args__  # type: ignore[attr-defined]
-_OF_HOSTS = frozenset(STEPS) - {"waiting"}
+_OF_HOSTS = frozenset(get_args(HostStep))
 
 TOUCHED = frozenset(STEPS) - {"waiting", "reverted"}
 """Steps after which a host may differ from what it was before the run."""
@@ -70,6 +63,7 @@ class Run:
         before: what each host served when the run began, as plain data.
         changed: operations that changed something, by host.
         approved: waves after which a person has approved.
+        paused: the wave after which one must; 0 when none.
         token: of its locks; 0 when it never had them.
         outcome: how it ended; empty while it has not.
         exit_code: of the end.
@@ -86,6 +80,7 @@ class Run:
     before: Mapping[str, Any] = field(default_factory=dict)
     changed: Mapping[str, Sequence[str]] = field(default_factory=dict)
     approved: frozenset[int] = frozenset()
+    paused: int = 0
     token: int = 0
     outcome: str = ""
     exit_code: int | None = None
@@ -101,6 +96,11 @@ class Run:
     def over(self) -> bool:
         """Tell whether nothing is left to resume."""
         return self.outcome in ("done", "reverted", "aborted", "refused")
+
+    @property
+    def waits(self) -> bool:
+        """Tell whether a person must approve before it goes on."""
+        return self.paused != 0 and not self.over
 
     def at(self, *steps: Step) -> tuple[str, ...]:
         """Return the hosts that have come to one of some steps.
@@ -151,7 +151,8 @@ class Run:
             "ready": {"before": record.get("before")},
             "wave": {"wave": record.get("wave"), "baseline": None},
             "baseline": {"baseline": record.get("failures")},
-            "approved": {"approved": self.approved | {record.get("wave")}},
+            "paused": {"paused": record.get("wave")},
+            "approved": {"approved": self.approved | {record.get("wave")}, "paused": 0},
             "resumed": {"outcome": "", "exit_code": None},
             "ended": {"outcome": record.get("outcome"), "exit_code": record.get("exit_code")},
         }

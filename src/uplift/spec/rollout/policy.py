@@ -93,7 +93,7 @@ class Policy(Block):
         skip_unreachable: leave hosts out that cannot be reached at the start.
         pause_after: numbers of waves after which a person must approve.
         hooks: who is told of what.
-        wave_timeout: seconds for the changes of one wave.
+        quiet: seconds without a word from any host of a wave after which its changes are given up.
         lease: seconds after which the locks of a run that has died are free.
     """
 
@@ -106,7 +106,7 @@ class Policy(Block):
     skip_unreachable: bool = False
     pause_after: tuple[int, ...] = ()
     hooks: tuple[Hook, ...] = ()
-    wave_timeout: Length = 3600
+    quiet: Annotated[Length, Field(ge=1)] = 3600
     lease: Annotated[Length, Field(ge=10)] = 60
 
     def but(self, **changes: Any) -> Self:

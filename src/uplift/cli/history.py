@@ -1,0 +1,77 @@
+"""``uplift history`` and ``uplift show``: what runs did."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+from rich.markup import escape
+from rich.table import Table
+
+from uplift.cli.output import as_json, results
+from uplift.cli.watching import words
+from uplift.rollout.journal import all_runs, found, read, records
+from uplift.spec.rollout.journal import Run
+
+
+@click.command()
+@click.option("-n", "count", type=click.IntRange(min=1), default=20, show_default=True)
+@click.option("--json", "want_json", is_flag=True, help="Print the runs as JSON.")
+def history(count: int, want_json: bool) -> None:
+    """List the runs of this project, the newest first."""
+    runs = all_runs()[:count]
+    if want_json:
+        as_json([_plain(run) for run in runs])
+        return
+    table = Table("run", "began", "lasted", "by", "deploys", "hosts", "outcome", "exit")
+    for run in runs:
+        done = len(run.at("committed"))
+        table.add_row(
+            run.id,
+            _moment(run.began),
+            f"{run.last - run.began:.0f} s",
+            escape(run.request["actor"]),
+            escape(", ".join(run.request["deploys"])),
+            f"{done} of {len(run.hosts)}",
+            run.outcome or "[yellow]not ended[/]",
+            "-" if run.exit_code is None else str(run.exit_code),
+        )
+    results.print(table)
+
+
+@click.command()
+@click.argument("run", default="last")
+@click.option("--json", "want_json", is_flag=True, help="Print every record as JSON.")
+def show(run: str, want_json: bool) -> None:
+    """Show what RUN (the last one) did, step by step."""
+    folder = found(run)
+    if want_json:
+        as_json({**_plain(read(folder)), "records": list(records(folder))})
+        return
+    told = read(folder)
+    for record in records(folder):
+        for line in words(record):
+            results.print(f"{_moment(record['at'], '%H:%M:%S')}  {line}")
+    ended = f"{told.outcome} (exit code {told.exit_code})" if told.outcome else "not ended"
+    results.print(f"{told.id}: {ended}; pyinfra's and the tests' own output is in {folder}")
+
+
+def _plain(run: Run) -> dict[str, Any]:
+    return {
+        "run": run.id,
+        "began": run.began,
+        "lasted": round(run.last - run.began, 3),
+        "actor": run.request["actor"],
+        "inventory": run.request["inventory"],
+        "deploys": run.request["deploys"],
+        "waves": run.request["waves"],
+        "hosts": dict(run.hosts),
+        "words": dict(run.words),
+        "outcome": run.outcome or None,
+        "exit_code": run.exit_code,
+    }
+
+
+def _moment(at: float, form: str = "%Y-%m-%d %H:%M:%SZ") -> str:
+    return datetime.fromtimestamp(at, UTC).strftime(form)

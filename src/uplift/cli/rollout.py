@@ -1,0 +1,205 @@
+"""``uplift rollout``: change hosts wave by wave, with tests in between."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+from rich.markup import escape
+from rich.table import Table
+
+from uplift.cli.output import as_json, error, progress, results
+from uplift.cli.watching import watch
+from uplift.remote import inventory as inventories
+from uplift.rollout.run import Request, Result, begin, described, planned
+from uplift.settings import files_of, from_data
+from uplift.spec.container.image import Reference
+from uplift.spec.errors import Exit, UpliftError, UsageError
+from uplift.spec.rollout import Policy
+
+VERIFY = "tests/verify"
+
+
+@click.command()
+@click.argument("inventory")
+@click.argument("deploys", nargs=-1, required=True, metavar="DEPLOY…")
+@click.option("--limit", multiple=True, help="Only this group, or hosts whose name matches.")
+@click.option("--data", "pairs", multiple=True, metavar="NAME=TEXT", help="For the deploy files.")
+@click.option("--waves", metavar="WORDS", help="As 1,25%,100% or databases,apps:1,apps.")
+@click.option("--gate", multiple=True, help=f"Tests between waves (default: {VERIFY}).")
+@click.option("--no-gate", is_flag=True, help="No tests between waves.")
+@click.option("--bake", metavar="TIME", help="Time for which a wave must stay good, as 30s or 5m.")
+@click.option("--on-failure", type=click.Choice(["hold", "revert-wave", "revert-fleet"]))
+@click.option("--partial-revert", is_flag=True, default=None, help="Though not all has a way back.")
+@click.option(
+    "--budget", "budgets", multiple=True, metavar="CLASS=N",
+    help="Hosts that may fail: unreachable=1, change_failed=10%, gate_failed=0.",
+)  # fmt: skip
+@click.option("--skip-unreachable", is_flag=True, default=None, help="Leave lost hosts out.")
+@click.option("--pause-after", multiple=True, type=click.IntRange(min=1), metavar="WAVE")
+@click.option("--policy", "file", type=click.Path(dir_okay=False), help="YAML file of all of it.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("--json", "want_json", is_flag=True, help="Print what happens as JSON lines.")
+def rollout(
+    inventory: str,
+    deploys: tuple[str, ...],
+    limit: tuple[str, ...],
+    pairs: tuple[str, ...],
+    yes: bool,
+    want_json: bool,
+    **said: Any,
+) -> int:
+    """Run DEPLOY files on the hosts of INVENTORY, wave by wave, with tests in between.
+
+    Every host is locked before the first one changes, and each step is recorded before it is taken:
+    `uplift resume` goes on with a run that was held or killed. Tests that were bad before a wave
+    do not stop it; a new failure does. Settings stand in the block `rollout` of the group data;
+    options come first.
+
+    \b
+    Exit codes: 0 every host is done · 1 failed, and every host is as before
+    3 failed and held, or a host was not reached: the table says who runs what
+    4 another run holds a lock · 64 wrong usage or settings · 130 interrupted
+    """
+    policy = _policy(inventory, limit, said)
+    request = Request(inventory, deploys, policy, limit, _data(pairs))
+    _, waves = planned(request)
+    if not yes:
+        _ask(policy, waves)
+    with watch(want_json) as seen:
+        result = begin(request, seen.tell)
+    return shown(result, want_json)
+
+
+def shown(result: Result, want_json: bool) -> Exit:
+    """Print what came of a run, and return its exit code.
+
+    Args:
+        result: of the run.
+        want_json: as one last JSON line.
+    """
+    if want_json:
+        print(json.dumps({"kind": "result", **described(result)}), flush=True)
+        return result.exit_code
+    results.print(table(result))
+    run = result.run
+    if result.stopped:
+        error(f"{run.outcome}: {result.stopped}")
+    if not run.over:
+        progress.print(f"go on: uplift resume {run.id}    give up: uplift abort {run.id}")
+    return result.exit_code
+
+
+def table(result: Result) -> Table:
+    """Return who runs what, and how far each host came.
+
+    Args:
+        result: of a run.
+    """
+    found = Table("wave", "host", "step", "changed", "serves")
+    for number, wave in enumerate(result.run.waves, start=1):
+        for name in wave:
+            serving = result.serving.get(name)
+            found.add_row(
+                str(number),
+                escape(name),
+                result.run.hosts[name],
+                str(len(result.run.changed.get(name, ()))),
+                escape(_serves(serving)),
+            )
+    return found
+
+
+def _serves(serving: Mapping[str, Any] | UpliftError | None) -> str:
+    if serving is None or isinstance(serving, UpliftError):
+        return "?"
+    apps = [
+        f"{name} {Reference.parse(one['image']).tag or one['digest'][7:19]}" if one else f"{name} -"
+        for name, one in serving["apps"].items()
+    ]
+    return ", ".join([*apps, f"uv {serving['uv']}"] if serving["uv"] else apps) or "-"
+
+
+def _policy(inventory: str, limit: tuple[str, ...], said: Mapping[str, Any]) -> Policy:
+    """Return the policy: the command line before a file before the group data."""
+    policy = _from_file(said["file"]) if said["file"] else _from_settings(inventory, limit)
+    gate: tuple[str, ...] | None = said["gate"] or None
+    if said["no_gate"]:
+        gate = ()
+    elif gate is None and not policy.gate and Path(VERIFY).is_dir():
+        gate = (VERIFY,)
+    return policy.but(
+        waves=said["waves"],
+        gate=gate,
+        bake=said["bake"],
+        on_failure=said["on_failure"],
+        partial_revert=said["partial_revert"],
+        budget=_budget(policy, said["budgets"]),
+        skip_unreachable=said["skip_unreachable"],
+        pause_after=said["pause_after"] or None,
+    )
+
+
+def _from_file(file: str) -> Policy:
+    try:
+        return Policy.parse(
+            yaml.safe_load(Path(file).read_text(encoding="utf-8")), path="", source=file
+        )
+    except OSError as wrong:
+        raise UsageError(f"--policy {file}: {wrong.strerror}") from None
+    except yaml.YAMLError as wrong:
+        raise UsageError(f"--policy {file}: {wrong}") from None
+
+
+def _from_settings(inventory: str, limit: tuple[str, ...]) -> Policy:
+    found: dict[Policy, str] = {}
+    for host in inventories.hosts(inventory, limit):
+        settings = from_data(dict(host.data), files_of(host.data, host.groups, inventory))
+        found.setdefault(settings.rollout or Policy(), host.name)
+    if len(found) > 1:
+        names = " and ".join(found.values())
+        raise UsageError(
+            f"{names} have different `rollout` settings: put the block into group_data/all.py, "
+            "or select hosts that have the same by --limit"
+        )
+    return next(iter(found))
+
+
+def _budget(policy: Policy, pairs: tuple[str, ...]) -> dict[str, str] | None:
+    if not pairs:
+        return None
+    return {**policy.budget.model_dump(), **_split(pairs, "--budget")}
+
+
+def _data(pairs: tuple[str, ...]) -> dict[str, str]:
+    return _split(pairs, "--data")
+
+
+def _split(pairs: tuple[str, ...], option: str) -> dict[str, str]:
+    found = {}
+    for pair in pairs:
+        name, sign, value = pair.partition("=")
+        if not (name and sign):
+            raise UsageError(f"{option} {pair!r} has no value: write {option} {pair}=VALUE")
+        found[name] = value
+    return found
+
+
+def _ask(policy: Policy, waves: tuple[tuple[str, ...], ...]) -> None:
+    for number, wave in enumerate(waves, start=1):
+        progress.print(f"wave {number}: {escape(', '.join(wave))}")
+    gate = ", ".join(policy.gate) or "none"
+    progress.print(
+        f"gate: {escape(gate)}    bake: {policy.bake} s    on failure: {policy.on_failure}"
+    )
+    if not sys.stdin.isatty():
+        raise UsageError("there is no terminal to ask at: add -y to begin")
+    click.confirm("Begin?", abort=True, err=True)
+
+
+__all__ = ["as_json", "rollout", "shown", "table"]

@@ -1,0 +1,247 @@
+"""What a person, or a program, sees of a run while it goes on."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+
+from uplift.cli.output import progress
+from uplift.rollout.child import Event
+
+_COLOURS = {
+    "committed": "green",
+    "reverted": "yellow",
+    "done": "cyan",
+    "verified": "cyan",
+    "failed": "bold red",
+    "rejected": "bold red",
+    "unreachable": "red",
+    "not-reverted": "bold red",
+    "waiting": "dim",
+}
+_SHOWN = ("change", "host-error", "refused", "stale", "unread")
+_WIDTH = 60  # characters of a host's last event in the table
+
+
+class Watch(Protocol):
+    """Shows what happens; a context, so that it can clear up."""
+
+    def tell(self, record: Mapping[str, Any]) -> None:
+        """Show one thing that happened."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+
+def watch(want_json: bool) -> Watch:
+    """Return JSON lines, a live table on a terminal, or plain lines elsewhere.
+
+    Args:
+        want_json: a program reads standard output.
+    """
+    if want_json:
+        return JsonLines()
+    return LiveTable() if progress.is_terminal else Lines()
+
+
+class _Context:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Leave nothing behind."""
+
+
+class JsonLines(_Context):
+    """One JSON object a line on standard output, as it happens."""
+
+    def tell(self, record: Mapping[str, Any]) -> None:
+        """Print one thing that happened."""
+        event = record.get("event")
+        if isinstance(event, Event):
+            record = {"kind": "event", "at": event.at, "event": json.loads(event.line())}
+        print(json.dumps(record), flush=True)
+
+
+class Lines(_Context):
+    """Plain lines on standard error, with the time since the beginning."""
+
+    def __init__(self) -> None:
+        self._begun = time.monotonic()
+        self._hosts = 0
+
+    def tell(self, record: Mapping[str, Any]) -> None:
+        """Print what a person wants to know of it."""
+        for line in words(record):
+            progress.print(f"{time.monotonic() - self._begun:7.1f} s  {line}")
+
+
+class LiveTable(_Context):
+    """A table of hosts by wave that changes in place; what must be kept is printed above it."""
+
+    def __init__(self) -> None:
+        self._begun = time.monotonic()
+        self._waves: list[list[str]] = []
+        self._steps: dict[str, str] = {}
+        self._since: dict[str, float] = {}
+        self._last: dict[str, str] = {}
+        self._live = Live(console=progress, refresh_per_second=4, get_renderable=self._table)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._live.stop()
+
+    def tell(self, record: Mapping[str, Any]) -> None:
+        """Take one thing that happened into the table."""
+        kind, host = record["kind"], record.get("host", "")
+        if kind == "begun":
+            self._waves = [list(wave) for wave in record["request"]["waves"]]
+        elif kind == "event":
+            self._event(record["event"])
+        elif host in self._known() and kind != "warning":
+            self._steps[host], self._since[host] = kind, time.monotonic()
+            self._last[host] = str(record.get("words") or "").partition("\n")[0]
+        else:
+            for line in words(record):
+                self._live.console.print(line)
+
+    def _event(self, event: Event) -> None:
+        if event.host not in self._known():
+            return
+        if event.kind == "host-start":
+            self._last[event.host] = f"{event.operation} …"
+        elif event.kind in _SHOWN and event.text:
+            self._last[event.host] = event.text.partition("\n")[0]
+
+    def _known(self) -> set[str]:
+        return {name for wave in self._waves for name in wave}
+
+    def _table(self) -> Table:
+        table = Table("wave", "host", "step", "for", "last")
+        for number, wave in enumerate(self._waves, start=1):
+            for name in wave:
+                step = self._steps.get(name, "waiting")
+                since = self._since.get(name)
+                lasted = f"{time.monotonic() - since:.0f} s" if since else ""
+                shown = escape(self._last.get(name, "")[:_WIDTH])
+                colour = _COLOURS.get(step, "default")
+                table.add_row(str(number), escape(name), f"[{colour}]{step}[/]", lasted, shown)
+        return table
+
+
+def words(record: Mapping[str, Any]) -> list[str]:
+    """Return the lines that a person wants to see of a record, with rich's markup.
+
+    Args:
+        record: of the journal, or of what happens in between.
+    """
+    found = _WORDS.get(record["kind"])
+    return found(record) if found else []
+
+
+def _begun(record: Mapping[str, Any]) -> list[str]:
+    lines = [f"run {record['run']}"]
+    for number, wave in enumerate(record["request"]["waves"], start=1):
+        lines.append(f"wave {number}: {escape(', '.join(wave))}")
+    return lines
+
+
+def _wave(record: Mapping[str, Any]) -> list[str]:
+    return [f"[bold]wave {record['wave']}[/]: {escape(', '.join(record['hosts']))}"]
+
+
+def _failures(record: Mapping[str, Any]) -> list[str]:
+    found = record["failures"]
+    if not found:
+        return []
+    return [f"{len(found)} tests fail already, and do not stop this wave:", *map(_test, found)]
+
+
+def _test(one: Mapping[str, str]) -> str:
+    first = one["message"].partition("\n")[0]
+    return escape(f"  {one['host']} {one['subject']}: {one['test']}: {first}")
+
+
+def _gate(record: Mapping[str, Any]) -> list[str]:
+    lines = []
+    for kind, said in (
+        ("new", "[bold red]gate:[/] good before and bad now"),
+        ("flaky", "[yellow]flaky:[/] bad, and good when repeated"),
+    ):
+        if record[kind]:
+            lines += [said, *map(_test, record[kind])]
+    return lines or [f"gate: wave {record['wave']} is no worse than before"]
+
+
+def _event(record: Mapping[str, Any]) -> list[str]:
+    event = record["event"]
+    if event.kind not in _SHOWN or not event.text:
+        return []
+    return [escape(f"{event.host}  {line}") for line in event.text.splitlines()]
+
+
+def _host(record: Mapping[str, Any]) -> list[str]:
+    colour = _COLOURS.get(record["kind"], "default")
+    said = f": {escape(record['words'])}" if record.get("words") else ""
+    changed = record.get("changed")
+    count = f" ({len(changed)} changed)" if changed is not None and not said else ""
+    return [f"{escape(record['host'])}  [{colour}]{record['kind']}[/]{count}{said}"]
+
+
+def _paused(record: Mapping[str, Any]) -> list[str]:
+    return [
+        f"[bold]paused after wave {record['wave']}[/]: go on with `uplift approve last`, "
+        "or hold with Ctrl-C"
+    ]
+
+
+def _warning(record: Mapping[str, Any]) -> list[str]:
+    return [f"[yellow]warning[/] {escape(record['words'])}"]
+
+
+_WORDS: Mapping[str, Callable[[Mapping[str, Any]], list[str]]] = {
+    "begun": _begun,
+    "ready": lambda _: ["every host that is reached can be changed"],
+    "wave": lambda record: [
+        f"[bold]wave {record['wave']}[/]: {escape(', '.join(record['hosts']))}"
+    ],
+    "baseline": _failures,
+    "gate": _gate,
+    "bake": lambda record: [f"wave {record['wave']} bakes for {record['seconds']} s"],
+    "event": _event,
+    "warning": _warning,
+    "paused": _paused,
+    "approved": lambda record: [f"approved by {escape(record['by'])}"],
+    "resumed": lambda record: [f"resumed by {escape(record['by'])}"],
+    "interrupted": lambda record: [f"[bold red]stopped[/]: {escape(record['words'])}"],
+    **dict.fromkeys(
+        ("done", "failed", "unreachable", "rejected", "committed", "reverted", "not-reverted"),
+        _host,
+    ),
+}

@@ -1,0 +1,320 @@
+"""One run, from the locks to the last wave: every step is in the journal before it is taken."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from uplift.remote.fleet import Fleet
+from uplift.remote.inventory import InventoryHost
+from uplift.rollout import child, hooks, marks
+from uplift.rollout.child import HostOutcome, Outcome, State
+from uplift.rollout.gate import Gate
+from uplift.rollout.interrupts import Interrupts
+from uplift.rollout.journal import Journal
+from uplift.rollout.lock import Lock
+from uplift.rollout.serving import Serving, serving
+from uplift.spec.errors import UpliftError
+from uplift.spec.rollout.budget import Class
+from uplift.spec.rollout.gate import Comparison, Failure
+from uplift.spec.rollout.journal import HostStep, Run
+from uplift.spec.rollout.policy import Moment, Policy
+
+PAUSE_POLL = 0.5  # seconds between looks for an approval
+BAKE_PAUSE = 10.0  # seconds at most between two runs of the gate while a wave bakes
+
+Tell = Callable[[Mapping[str, Any]], None]
+
+_STEPS: Mapping[State, HostStep] = {State.OK: "done", State.UNREACHABLE: "unreachable"}
+
+
+class Stop(Exception):
+    """End the waves: something failed, or somebody asked.
+
+    Args:
+        kind: what it was.
+        words: for people.
+    """
+
+    def __init__(self, kind: str, words: str) -> None:
+        super().__init__(words)
+        self.kind = kind
+        self.words = words
+
+    @property
+    def asked(self) -> bool:
+        """Tell whether somebody asked for it: then nothing is put back."""
+        return self.kind in ("interrupted", "paused", "lock-lost")
+
+
+class Engine:
+    """Carries out one run.
+
+    Args:
+        journal: of the run; what it tells is done already.
+        hosts: that are selected, by name.
+        fleet: connected to them.
+        lock: taken on all of them.
+        interrupts: signals to this process.
+        tell: is called with what happens beside the journal.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        hosts: Mapping[str, InventoryHost],
+        fleet: Fleet,
+        lock: Lock,
+        interrupts: Interrupts,
+        tell: Tell,
+    ) -> None:
+        self.journal = journal
+        self.hosts = hosts
+        self.fleet = fleet
+        self.lock = lock
+        self.interrupts = interrupts
+        self.tell = tell
+        request = self.run.request
+        self.inventory: str = request["inventory"]
+        self.policy = Policy.parse(request["policy"], path="policy", source="the run's journal")
+        self.gate = Gate(self.inventory, self.policy.gate, journal.folder / "gate")
+
+    @property
+    def run(self) -> Run:
+        """Return what the journal tells by now."""
+        return self.journal.run
+
+    def waves(self) -> None:
+        """Change the hosts that are not committed yet, wave by wave.
+
+        Raises:
+            Stop: something failed, or somebody asked.
+        """
+        for number, wave in enumerate(self.run.waves, start=1):
+            todo = [name for name in wave if self._wanted(name)]
+            if todo:
+                self._check()
+                self._wave(number, todo)
+                self._pause(number)
+
+    def _wanted(self, name: str) -> bool:
+        """Tell whether a host is still to be changed; the lock of one that is lost is not held."""
+        return self.run.hosts[name] != "committed" and name not in self.fleet.unreachable
+
+    def _wave(self, number: int, todo: Sequence[str]) -> None:
+        again = self.run.wave == number and self.run.baseline is not None
+        self.lock.note(f"wave {number} of {len(self.run.waves)}: {', '.join(todo)}")
+        if not again:
+            self.journal.write("wave", wave=number, hosts=list(todo))
+        before = self._baseline(number, todo, again)
+        self._check()
+        self._intend(todo)
+        outcome = self.apply(todo, f"wave-{number}")
+        good = self._record(todo, outcome)
+        self._spend()
+        self._check()
+        good = self._judge(number, good, before, "after")
+        good = self._bake(number, good, before)
+        self._commit(number, good)
+
+    def _baseline(self, number: int, todo: Sequence[str], again: bool) -> tuple[Failure, ...]:
+        """Return what fails before the change; of a wave that goes on, what failed then."""
+        if again:
+            return tuple(Failure(**one) for one in self.run.baseline or ())
+        found = self.gate.failures(todo, f"wave-{number}-before")
+        self.journal.write("baseline", wave=number, failures=[asdict(one) for one in found])
+        return found
+
+    def _intend(self, todo: Sequence[str]) -> None:
+        for name in todo:
+            self.journal.write("intent", host=name)
+        self.mark(todo, "intent")
+
+    def apply(
+        self,
+        hosts: Sequence[str],
+        name: str,
+        deploys: Sequence[str] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> Outcome:
+        """Run pyinfra on some hosts, behind the fence.
+
+        Args:
+            hosts: names.
+            name: of the file that its output goes to.
+            deploys: files; those of the run when left out.
+            environment: variables on top of this process's.
+        """
+        request = self.run.request
+        return child.run(
+            self.inventory,
+            request["deploys"] if deploys is None else deploys,
+            hosts,
+            log=self.journal.folder / f"{name}.log",
+            data=request["data"],
+            shell=self.lock.shell,
+            on_event=lambda event: self.tell({"kind": "event", "event": event}),
+            environment=environment,
+            stop=self.interrupts.now,
+            quiet=self.policy.quiet,
+        )
+
+    def _record(self, todo: Sequence[str], outcome: Outcome) -> list[str]:
+        """Write down what became of each host, and return those that went well."""
+        for name in todo:
+            one = outcome.hosts[name]
+            step = _STEPS.get(one.state, "failed")
+            # What was cut short by a second signal stays where it was.
+            if one.state is State.UNFINISHED and self.interrupts.now.is_set():
+                continue
+            facts = {} if one.ok else {"words": _words(one)}
+            self.journal.write(step, host=name, changed=list(one.changed), **facts)
+        for kind in ("done", "failed"):
+            self.mark([name for name in todo if self.run.hosts[name] == kind], kind)
+        if refused := outcome.of(State.REFUSED):
+            raise Stop("lock-lost", "; ".join(f"{one.host}: {one.text}" for one in refused))
+        return [name for name in todo if outcome.hosts[name].ok]
+
+    def _spend(self) -> None:
+        """Stop when more hosts have failed than the budget allows."""
+        classes: dict[Class, HostStep] = {
+            "unreachable": "unreachable",
+            "change_failed": "failed",
+            "gate_failed": "rejected",
+        }
+        for kind, step in classes.items():
+            failed = self.run.at(step)
+            if not self.policy.budget.allows(kind, len(failed), len(self.run.hosts)):
+                words = "; ".join(
+                    f"{name}: {self.run.words.get(name, '').partition(chr(10))[0]}"
+                    for name in failed
+                )
+                raise Stop(kind, words)
+
+    def _judge(
+        self, number: int, hosts: Sequence[str], before: Sequence[Failure], when: str
+    ) -> list[str]:
+        """Compare the gate with its baseline; return the hosts on which it is no worse."""
+        found = self.gate.compared(hosts, before, f"wave-{number}-{when}")
+        self.tell({"kind": "gate", "wave": number, "when": when, **_plain(found)})
+        worse = {one.host for one in found.new}
+        for name in worse:
+            words = "; ".join(one.words for one in found.new if one.host == name)
+            self.journal.write("rejected", host=name, words=words)
+        self.mark(sorted(worse), "rejected")
+        self._spend()
+        return [name for name in hosts if name not in worse]
+
+    def _bake(self, number: int, hosts: list[str], before: Sequence[Failure]) -> list[str]:
+        """Let the wave pass its gate again and again until its time is over."""
+        end = time.monotonic() + self.policy.bake
+        if self.policy.bake:
+            self.tell({"kind": "bake", "wave": number, "seconds": self.policy.bake})
+        while hosts and (left := end - time.monotonic()) > 0:
+            self.interrupts.asked.wait(min(left, BAKE_PAUSE))
+            self._check()
+            hosts = self._judge(number, hosts, before, "bake")
+        return hosts
+
+    def _commit(self, number: int, good: Sequence[str]) -> None:
+        for name in good:
+            self.journal.write("verified", host=name)
+        for name in good:
+            self.journal.write("committed", host=name)
+        self.mark(good, "committed")
+        self.hook("wave-end", wave=number)
+
+    def _pause(self, number: int) -> None:
+        """Wait for a person after a wave, where the policy says so and hosts are left."""
+        if number not in self.policy.pause_after or number in self.run.approved:
+            return
+        if number == len(self.run.waves):
+            return
+        approval = self.journal.folder / f"approved-{number}"
+        self.lock.note(f"waits for approval after wave {number} of {len(self.run.waves)}")
+        if not approval.exists():
+            self.journal.write("paused", wave=number)
+        while not approval.exists():
+            self.interrupts.asked.wait(PAUSE_POLL)
+            self._check()
+        self.journal.write("approved", wave=number, by=approval.read_text().strip())
+
+    def _check(self) -> None:
+        """Stop where somebody asked for it, or the locks are lost."""
+        if self.interrupts.asked.is_set():
+            raise Stop("interrupted", "interrupted by a signal")
+        if self.lock.lost.is_set():
+            words = "; ".join(f"{name}: {why}" for name, why in self.lock.trouble.items())
+            raise Stop("lock-lost", words)
+
+    def mark(self, names: Sequence[str], step: HostStep, **facts: Any) -> None:
+        """Write a step into the records of hosts; a host that does not answer is told of.
+
+        Args:
+            names: of hosts.
+            step: that they have come to.
+            facts: more of it.
+        """
+        if not names:
+            return
+        record = {"kind": step, "at": round(time.time(), 3), "run": self.run.id, **facts}
+        problems = marks.append(self.fleet, names, self.run.id, record, self.lock.shell)
+        for name, error in problems.items():
+            self.tell({"kind": "warning", "host": name, "words": str(error)})
+
+    def hook(self, moment: Moment, **facts: Any) -> None:
+        """Tell the policy's hooks of a moment.
+
+        Args:
+            moment: that has come.
+            facts: more of it.
+
+        Raises:
+            Stop: a required hook failed.
+        """
+        told = {
+            "run": self.run.id,
+            "inventory": self.inventory,
+            "deploys": self.run.request["deploys"],
+            "hosts": dict(self.run.hosts),
+            "waves": [list(wave) for wave in self.run.waves],
+            **facts,
+        }
+        try:
+            hooks.call(self.policy.hooks, moment, told, self._warn)
+        except hooks.HookError as error:
+            raise Stop("hook", str(error)) from None
+
+    def tell_hooks(self, moment: Moment, **facts: Any) -> None:
+        """Tell the policy's hooks of a moment at which nothing can be stopped any more.
+
+        Args:
+            moment: that has come.
+            facts: more of it.
+        """
+        try:
+            self.hook(moment, **facts)
+        except Stop as stop:
+            self._warn(stop.words)
+
+    def _warn(self, words: str) -> None:
+        self.tell({"kind": "warning", "host": "", "words": words})
+
+    def serving(self) -> dict[str, Serving | UpliftError]:
+        """Read what the hosts serve now."""
+        return serving(self.fleet, self.hosts.values())
+
+
+def _words(one: HostOutcome) -> str:
+    """Return why a host is not done."""
+    text = one.text or str(one.state)
+    return f"{one.operation}: {text}" if one.operation else text
+
+
+def _plain(found: Comparison) -> dict[str, list[dict[str, str]]]:
+    return {
+        name: [asdict(one) for one in getattr(found, name)]
+        for name in ("new", "old", "mended", "flaky")
+    }

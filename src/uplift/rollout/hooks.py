@@ -1,0 +1,86 @@
+"""Programs and addresses that are told of a run: when it begins, after waves, when it fails."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import requests
+
+from uplift.spec.errors import UpliftError
+from uplift.spec.rollout.policy import Hook, Moment
+
+OUTPUT_SHOWN = 400  # characters
+
+
+class HookError(UpliftError):
+    """Report that a hook failed which the policy requires."""
+
+
+def call(
+    hooks: Iterable[Hook],
+    moment: Moment,
+    facts: Mapping[str, Any],
+    warn: Callable[[str], None],
+) -> None:
+    """Tell every hook of a moment.
+
+    Args:
+        hooks: of the policy.
+        moment: that has come.
+        facts: plain data without secrets; each hook gets it as JSON.
+        warn: is called with what went wrong with a hook that is not required.
+
+    Raises:
+        HookError: a required hook failed.
+    """
+    for hook in hooks:
+        if hook.at != moment:
+            continue
+        problem = _told(hook, json.dumps({"moment": moment, **facts}))
+        if problem and hook.required:
+            raise HookError(problem)
+        if problem:
+            warn(problem)
+
+
+def _told(hook: Hook, text: str) -> str:
+    """Return what went wrong, or nothing."""
+    return _posted(hook, text) if hook.url else _ran(hook, text)
+
+
+def _ran(hook: Hook, text: str) -> str:
+    name = f"hook {hook.run[0]}"
+    try:
+        done = subprocess.run(
+            hook.run,
+            input=text,
+            capture_output=True,
+            text=True,
+            timeout=hook.timeout or None,
+            check=False,
+            start_new_session=True,
+        )
+    except subprocess.TimeoutExpired:
+        return f"{name}: not done within {hook.timeout} s"
+    except OSError as error:
+        return f"{name}: {error.strerror}"
+    said = (done.stderr or done.stdout).strip()[-OUTPUT_SHOWN:]
+    return f"{name}: exit code {done.returncode}: {said}" if done.returncode else ""
+
+
+def _posted(hook: Hook, text: str) -> str:
+    # Where it goes may hold a token: only the host is shown.
+    name = f"hook at {hook.url.split('/')[2].rpartition('@')[2]}"
+    try:
+        answer = requests.post(
+            hook.url,
+            data=text,
+            headers={"Content-Type": "application/json"},
+            timeout=hook.timeout or None,
+        )
+    except requests.RequestException as error:
+        return f"{name}: {type(error).__name__}"
+    return "" if answer.ok else f"{name}: answered {answer.status_code}"

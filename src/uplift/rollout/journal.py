@@ -1,0 +1,207 @@
+"""The journal of a run: written before and after each step, on the disk before it goes on."""
+
+from __future__ import annotations
+
+import fcntl
+import getpass
+import json
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from uplift.spec.base import near_miss
+from uplift.spec.errors import Exit, UpliftError, UsageError
+from uplift.spec.rollout.journal import FORMAT, Kind, Run, TornError, replayed
+
+RUNS = Path(".uplift/runs")
+LAST = "last"
+_FILE = "journal.jsonl"
+
+
+class RunsElsewhereError(UpliftError):
+    """Report that another process is carrying out a run."""
+
+    exit_code = Exit.LOCKED
+
+
+class Journal:
+    """The records of one run, in a file that only grows.
+
+    ``with Journal.begin(request) as journal`` starts a new one, ``Journal.open(run)`` goes on with
+    one that is there; only one process at a time has it.
+
+    Args:
+        folder: of the run.
+        tell: is called with each record once it is on the disk.
+    """
+
+    def __init__(self, folder: Path, tell: Callable[[Mapping[str, Any]], None]) -> None:
+        self.folder = folder
+        self._tell = tell
+        # A kill may leave half a line, which no step has relied on.
+        whole = _whole_lines(folder / _FILE)
+        self._file = (folder / _FILE).open("r+b", buffering=0)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._file.close()
+            raise RunsElsewhereError(
+                f"another process is carrying out the run {folder.name}"
+            ) from None
+        self._file.truncate(len(whole))
+        self._file.seek(0, os.SEEK_END)
+        self.run = Run() if not whole else _replayed(folder, whole)
+
+    @classmethod
+    def begin(
+        cls,
+        request: Mapping[str, Any],
+        tell: Callable[[Mapping[str, Any]], None],
+        root: Path = RUNS,
+    ) -> Self:
+        """Start the journal of a new run.
+
+        Args:
+            request: what is asked for, as plain data without secrets.
+            tell: is called with each record once it is on the disk.
+            root: folder of all runs.
+        """
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        folder = root / f"{stamp}-{secrets.token_hex(2)}"
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700)
+        os.close(os.open(folder / _FILE, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        _sync_folder(folder)
+        journal = cls(folder, tell)
+        journal.write("begun", format=FORMAT, run=folder.name, request=dict(request))
+        return journal
+
+    @classmethod
+    def open(cls, run: str, tell: Callable[[Mapping[str, Any]], None], root: Path = RUNS) -> Self:
+        """Go on with the journal of a run.
+
+        Args:
+            run: its id, the beginning of it, or ``last``.
+            tell: is called with each new record.
+            root: folder of all runs.
+
+        Raises:
+            UsageError: there is no such run.
+            RunsElsewhereError: another process has it.
+        """
+        return cls(found(run, root), tell)
+
+    def write(self, kind: Kind, **facts: Any) -> None:
+        """Write one record, and come back when it is on the disk.
+
+        Args:
+            kind: of the record.
+            facts: plain data without secrets.
+        """
+        record = {"kind": kind, "at": round(time.time(), 3), **facts}
+        following = self.run.following(record)
+        self._file.write(json.dumps(record, separators=(",", ":")).encode() + b"\n")
+        os.fsync(self._file.fileno())
+        self.run = following
+        self._tell(record)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+
+def actor() -> str:
+    """Return who runs this, and where."""
+    return f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+def found(run: str, root: Path = RUNS) -> Path:
+    """Return the folder of a run.
+
+    Args:
+        run: its id, the beginning of it, or ``last``.
+        root: folder of all runs.
+
+    Raises:
+        UsageError: there is none, or there are several.
+    """
+    names = sorted(path.parent.name for path in root.glob(f"*/{_FILE}"))
+    if not names:
+        raise UsageError(f"no run is recorded in {root} (seen from {Path.cwd()})")
+    if run == LAST:
+        return root / names[-1]
+    matching = [run] if run in names else [name for name in names if name.startswith(run)]
+    if len(matching) == 1:
+        return root / matching[0]
+    if matching:
+        raise UsageError(f"{run!r} is the beginning of {len(matching)} runs: {', '.join(matching)}")
+    guess = near_miss(run, names)
+    hint = f" Did you mean {guess}?" if guess else ""
+    raise UsageError(f"there is no run {run!r}.{hint} uplift history lists them")
+
+
+def read(folder: Path) -> Run:
+    """Return what the journal of a run tells, without taking it.
+
+    Args:
+        folder: of the run.
+
+    Raises:
+        UpliftError: it is no journal.
+    """
+    return _replayed(folder, _whole_lines(folder / _FILE))
+
+
+def records(folder: Path) -> Iterator[dict[str, Any]]:
+    """Yield the records of a run.
+
+    Args:
+        folder: of the run.
+    """
+    for line in _whole_lines(folder / _FILE).splitlines():
+        yield json.loads(line)
+
+
+def all_runs(root: Path = RUNS) -> list[Run]:
+    """Return every run that is recorded here, the newest first.
+
+    Args:
+        root: folder of all runs.
+    """
+    folders = sorted((path.parent for path in root.glob(f"*/{_FILE}")), reverse=True)
+    return [read(folder) for folder in folders if _whole_lines(folder / _FILE)]
+
+
+def _replayed(folder: Path, whole: bytes) -> Run:
+    try:
+        return replayed([json.loads(line) for line in whole.splitlines()])
+    except (TornError, ValueError, KeyError) as error:
+        raise UpliftError(f"{folder / _FILE}: {error}") from None
+
+
+def _whole_lines(file: Path) -> bytes:
+    content = file.read_bytes()
+    return content[: content.rfind(b"\n") + 1]
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring names of new files to the disk: fsync of a file does not (fsync(2))."""
+    for path in (folder, folder.parent):
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

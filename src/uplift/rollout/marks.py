@@ -1,0 +1,64 @@
+"""The run's records on the hosts themselves: they tell more when the controller is lost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from uplift.remote.connection import Connection
+from uplift.remote.fleet import Fleet
+from uplift.spec.errors import UpliftError
+
+FOLDER = "/var/lib/uplift/runs"
+LEDGER = "ledger"
+KEPT = 100  # files of runs on a host
+
+# $1 name of the file, $2 how many files are kept. The line comes by stdin.
+_APPEND = f"""
+set -eu; umask 077
+install -d -m 0700 /var/lib/uplift {FOLDER}
+file={FOLDER}/$1.jsonl
+cat >>"$file"; sync "$file"
+cd {FOLDER}
+ls -t | grep -v '^{LEDGER}[.]jsonl$' | tail -n +"$(($2 + 1))" | xargs -r rm -f --
+"""
+
+# The token is the fence's: a controller that was asleep while another took over writes nothing.
+_FENCED = 'fence=$1; shift; exec "$fence" -c "$@"'
+
+
+def append(
+    fleet: Fleet,
+    hosts: Iterable[str],
+    file: str,
+    record: Mapping[str, Any],
+    shell: str,
+) -> dict[str, UpliftError]:
+    """Write one record on hosts, in parallel; one remote command each.
+
+    Args:
+        fleet: connected.
+        hosts: names.
+        file: the run's id, or ``ledger``.
+        record: plain data without secrets.
+        shell: of the run's fence.
+
+    Returns:
+        Hosts on which it could not be written, with the reason.
+    """
+    wanted = set(hosts)
+    line = json.dumps(record, separators=(",", ":")) + "\n"
+
+    def write(connection: Connection) -> None:
+        if connection.name not in wanted:
+            return
+        done = connection.run(_FENCED, shell, _APPEND, "uplift", file, str(KEPT), stdin=line)
+        if done.rc:
+            said = (done.stderr or done.stdout).strip()[-300:]
+            raise UpliftError(f"{connection.name}: no record could be written: {said}")
+
+    outcomes = fleet.each(write)
+    lost = {name: error for name, error in fleet.unreachable.items() if name in wanted}
+    failed = {name: one for name, one in outcomes.items() if isinstance(one, UpliftError)}
+    return {**lost, **failed}

@@ -1,0 +1,131 @@
+"""Put hosts back to what they served when the run began, and prove it by the same gate."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from uplift.rollout.engine import Engine
+from uplift.rollout.names import BACK
+from uplift.spec.errors import Exit, UpliftError
+from uplift.spec.rollout.gate import Failure, compared
+from uplift.spec.rollout.journal import HostStep
+
+PUT_BACK = Path(__file__).with_name("putback.py")
+
+
+def wave(engine: Engine) -> tuple[str, Exit]:
+    """Put back the hosts of the wave that failed.
+
+    Args:
+        engine: of the run.
+
+    Returns:
+        How the run ends, and its exit code.
+    """
+    hosts = engine.run.waves[engine.run.wave - 1] if engine.run.wave else ()
+    whole = _put_back(engine, [hosts])
+    earlier = [name for name in engine.run.touched if name not in hosts]
+    if whole and not earlier:
+        return "reverted", Exit.FAILED
+    return "held", Exit.HELD
+
+
+def fleet(engine: Engine) -> tuple[str, Exit]:
+    """Put back the hosts of all waves, the newest wave first.
+
+    Args:
+        engine: of the run.
+
+    Returns:
+        How the run ends, and its exit code.
+    """
+    whole = _put_back(engine, [*reversed(engine.run.waves)])
+    return ("reverted", Exit.FAILED) if whole else ("held", Exit.HELD)
+
+
+def _put_back(engine: Engine, waves: Sequence[Sequence[str]]) -> bool:
+    """Put back what was touched in some waves; return whether all of it was."""
+    whole = True
+    for number, hosts in enumerate(waves, start=1):
+        touched = [name for name in hosts if name in engine.run.touched]
+        if touched:
+            whole = _hosts(engine, number, touched) and whole
+    return whole
+
+
+def _hosts(engine: Engine, number: int, hosts: Sequence[str]) -> bool:
+    engine.lock.note(f"puts back {', '.join(hosts)}")
+    for name in hosts:
+        engine.journal.write("reverting", host=name)
+    engine.mark(hosts, "reverting")
+    outcome = engine.apply(
+        hosts,
+        f"revert-{number}",
+        deploys=[str(PUT_BACK)],
+        environment={BACK: json.dumps({name: _wanted(engine, name) for name in hosts})},
+    )
+    problems = {
+        name: f"{one.operation}: {one.text}" if one.operation else one.text or str(one.state)
+        for name, one in outcome.hosts.items()
+        if not one.ok
+    }
+    problems |= _not_as_before(engine, hosts, problems)
+    problems |= _worse(engine, number, [name for name in hosts if name not in problems])
+    for name in hosts:
+        step: HostStep = "not-reverted" if name in problems else "reverted"
+        engine.journal.write(step, host=name, words=problems.get(name, ""))
+    engine.mark([name for name in hosts if name not in problems], "reverted")
+    engine.mark(list(problems), "not-reverted")
+    return not problems
+
+
+def _wanted(engine: Engine, name: str) -> Mapping[str, Any]:
+    before = engine.run.before.get(name, {})
+    apps = before.get("apps", {})
+    return {
+        "uv": before.get("uv", ""),
+        "apps": {app: found["release"] for app, found in apps.items() if found},
+    }
+
+
+def _not_as_before(
+    engine: Engine, hosts: Sequence[str], known: Mapping[str, str]
+) -> dict[str, str]:
+    """Read what hosts serve now, and say what differs from the beginning of the run."""
+    serving, found = engine.serving(), {}
+    for name in hosts:
+        if name in known:
+            continue
+        now = serving.get(name)
+        if now is None or isinstance(now, UpliftError):
+            found[name] = str(now or "not read")
+        elif differs := _differences(engine.run.before.get(name, {}), now):
+            found[name] = differs
+    return found
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    words = []
+    for app, was in before.get("apps", {}).items():
+        current = now["apps"].get(app, {})
+        if not was and current:
+            words.append(f"{app}: there was no release before, {current['image']} stays")
+        elif was and was.get("digest") != current.get("digest"):
+            words.append(f"{app}: serves {current.get('image')}, not {was['image']}")
+    if before.get("uv") and before["uv"] != now.get("uv"):
+        words.append(f"uv {now.get('uv') or 'none'}, not {before['uv']}")
+    return "; ".join(words)
+
+
+def _worse(engine: Engine, number: int, hosts: Sequence[str]) -> dict[str, str]:
+    """Run the gate where hosts were put back; what fails now and did not before the run is said."""
+    known = [Failure(**one) for one in engine.run.baseline or ()]
+    after = engine.gate.failures(hosts, f"revert-{number}")
+    new = compared(known, after).new
+    return {
+        name: "; ".join(one.words for one in new if one.host == name)
+        for name in {one.host for one in new}
+    }

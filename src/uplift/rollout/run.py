@@ -1,0 +1,329 @@
+"""Begin a run, go on with one, or give one up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from uplift.remote import inventory as inventories
+from uplift.remote.fleet import Fleet
+from uplift.remote.inventory import InventoryHost
+from uplift.rollout import marks, revert
+from uplift.rollout.engine import Engine, Stop, Tell
+from uplift.rollout.gate import Gate
+from uplift.rollout.inputs import fingerprint
+from uplift.rollout.interrupts import Interrupts
+from uplift.rollout.journal import Journal, actor, found
+from uplift.rollout.lock import Lock
+from uplift.rollout.ready import ready
+from uplift.rollout.serving import Serving
+from uplift.spec.errors import Exit, UpliftError, UsageError
+from uplift.spec.rollout import Policy
+from uplift.spec.rollout.journal import Run
+from uplift.spec.rollout.waves import divided
+
+
+class StaleError(UpliftError):
+    """Report that code or settings are not those that the run began with."""
+
+    exit_code = Exit.STALE
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for.
+
+    Args:
+        inventory: a file.
+        deploys: deploy files, in their order.
+        policy: how it goes.
+        limit: groups or patterns of host names.
+        data: for the deploy files; never a secret.
+    """
+
+    inventory: str
+    deploys: tuple[str, ...]
+    policy: Policy
+    limit: tuple[str, ...] = ()
+    data: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a run.
+
+    Args:
+        run: what its journal tells.
+        serving: what each host serves now, or why that cannot be said.
+        stopped: what ended it before its last wave; empty when nothing did.
+    """
+
+    run: Run
+    serving: Mapping[str, Serving | UpliftError]
+    stopped: str = ""
+
+    @property
+    def exit_code(self) -> Exit:
+        """Return the exit code for ``uplift``."""
+        return Exit(self.run.exit_code if self.run.exit_code is not None else Exit.HELD)
+
+
+def planned(request: Request) -> tuple[list[InventoryHost], tuple[tuple[str, ...], ...]]:
+    """Return the hosts of a request and its waves; refuse what cannot be begun.
+
+    Args:
+        request: what is asked for.
+
+    Raises:
+        UsageError: a deploy file or a test is not there, no host is selected, or waves are wrong.
+    """
+    missing = [file for file in request.deploys if not Path(file).is_file()]
+    if missing:
+        raise UsageError(f"no deploy file {missing[0]} in {Path.cwd()}{_there(missing[0])}")
+    Gate(request.inventory, request.policy.gate, Path()).check()
+    hosts = inventories.hosts(request.inventory, request.limit)
+    waves = divided(hosts, request.policy.waves)
+    late = [number for number in request.policy.pause_after if number >= len(waves)]
+    if late:
+        raise UsageError(f"pause_after {late[0]}: there are {len(waves)} waves, nothing is after")
+    return hosts, waves
+
+
+def _there(file: str) -> str:
+    beside = sorted(str(path) for path in Path(file).parent.glob("*.py"))
+    return f"\nThere are: {', '.join(beside)}" if beside else ""
+
+
+def begin(request: Request, tell: Tell) -> Result:
+    """Roll out, from the locks to the last wave.
+
+    Args:
+        request: what is asked for.
+        tell: is called with each record of the journal, and with what happens in between.
+
+    Raises:
+        UpliftError: nothing was begun.
+    """
+    hosts, waves = planned(request)
+    plain = {
+        "inventory": request.inventory,
+        "deploys": list(request.deploys),
+        "limit": list(request.limit),
+        "data": dict(request.data),
+        "policy": request.policy.model_dump(mode="json"),
+        "waves": [list(wave) for wave in waves],
+        "actor": actor(),
+        "inputs": fingerprint(request.inventory, request.deploys, request.data),
+    }
+    with Journal.begin(plain, tell) as journal:
+        return _carried(journal, hosts, tell)
+
+
+def resume(run: str, tell: Tell) -> Result:
+    """Go on with a run that was held, interrupted or killed.
+
+    Args:
+        run: its id, the beginning of it, or ``last``.
+        tell: as for ``begin``.
+
+    Raises:
+        StaleError: code or settings are others than those that it began with.
+        UsageError: there is nothing to go on with.
+    """
+    with Journal(found(run), tell) as journal:
+        request = journal.run.request
+        _check_over(journal.run)
+        now = fingerprint(request["inventory"], request["deploys"], request["data"])
+        if now != request["inputs"]:
+            raise StaleError(
+                f"{journal.run.id}: deploy files, settings or uplift itself are not those that it "
+                "began with: bring them back, or end it with `uplift abort` and begin a new one"
+            )
+        hosts = _same_hosts(journal.run)
+        journal.write("resumed", by=actor())
+        return _carried(journal, hosts, tell)
+
+
+def abort(run: str, tell: Tell, *, put_back: bool) -> Result:
+    """End a run that was held, interrupted or killed, where it is or put back.
+
+    Args:
+        run: its id, the beginning of it, or ``last``.
+        tell: as for ``begin``.
+        put_back: put back every host that it touched.
+
+    Raises:
+        UsageError: there is nothing to end.
+    """
+    with Journal(found(run), tell) as journal:
+        _check_over(journal.run)
+        hosts = _same_hosts(journal.run)
+        with _engine(journal, hosts, tell) as engine:
+            if put_back:
+                outcome, code = revert.fleet(engine)
+            else:
+                mixed = journal.run.touched
+                outcome, code = "aborted", Exit.HELD if mixed else Exit.DONE
+            return _end(engine, outcome, code, "aborted")
+
+
+def _check_over(run: Run) -> None:
+    if run.over:
+        raise UsageError(f"{run.id} has ended ({run.outcome}): there is nothing to go on with")
+
+
+def _same_hosts(run: Run) -> list[InventoryHost]:
+    request = run.request
+    hosts = inventories.hosts(request["inventory"], request["limit"])
+    by_name = {host.name: host for host in hosts}
+    gone = [name for name in run.hosts if name not in by_name]
+    if gone:
+        raise StaleError(f"{run.id}: {', '.join(gone)}: no longer in {request['inventory']}")
+    return [by_name[name] for name in run.hosts]
+
+
+@contextmanager
+def _engine(journal: Journal, hosts: Sequence[InventoryHost], tell: Tell) -> Iterator[Engine]:
+    """Connect, and take the lock on every host before anything else is done."""
+    request = journal.run.request
+    policy = Policy.parse(request["policy"], path="policy", source="the run's journal")
+    with (
+        ExitStack() as stack,
+        Interrupts(lambda words: tell({"kind": "warning", "host": "", "words": words})) as signals,
+        Fleet(hosts) as fleet,
+    ):
+        _reached(fleet, policy, journal)
+        # A step on a host must not hold up the heartbeat of its lock.
+        locking = stack.enter_context(
+            Fleet([host for host in hosts if host.name not in fleet.unreachable])
+        )
+        try:
+            lock = Lock.take(
+                locking,
+                run=journal.run.id,
+                owner=request["actor"],
+                purpose=", ".join(request["deploys"]),
+                lease=policy.lease,
+            )
+        except UpliftError as error:
+            _refused(journal, error.exit_code)
+            raise
+        with lock:
+            journal.write("locked", token=lock.token)
+            yield Engine(journal, {h.name: h for h in hosts}, fleet, lock, signals, tell)
+
+
+def _reached(fleet: Fleet, policy: Policy, journal: Journal) -> None:
+    """Stop before the first change when more hosts are lost than the policy allows."""
+    lost = fleet.unreachable
+    if not lost:
+        return
+    total = len(journal.run.hosts)
+    within = policy.budget.allows("unreachable", len(lost), total)
+    if len(lost) == total or not (within or policy.skip_unreachable):
+        words = "\n".join(f"{name}: {error}" for name, error in lost.items())
+        _refused(journal, Exit.HELD)
+        raise LostError(f"nothing was begun, hosts cannot be reached:\n{words}")
+    for name, error in lost.items():
+        if journal.run.hosts[name] != "committed":
+            journal.write("unreachable", host=name, words=str(error))
+
+
+class LostError(UpliftError):
+    """Report hosts that cannot be reached, before anything was changed."""
+
+    exit_code = Exit.HELD
+
+
+def _refused(journal: Journal, code: Exit) -> None:
+    """End a run that has not begun to change anything; one that has stays to be resumed."""
+    if not journal.run.touched:
+        journal.write("ended", outcome="refused", exit_code=int(code))
+
+
+def _carried(journal: Journal, hosts: Sequence[InventoryHost], tell: Tell) -> Result:
+    with _engine(journal, hosts, tell) as engine:
+        try:
+            if not journal.run.before:
+                journal.write("ready", before=ready(engine))
+            engine.hook("start")
+            engine.waves()
+        except Stop as stop:
+            return _stopped(engine, stop)
+        except KeyboardInterrupt:
+            return _stopped(engine, Stop("interrupted", "stopped at once by a second signal"))
+        whole = all(step == "committed" for step in engine.run.hosts.values())
+        return _end(engine, "done", Exit.DONE if whole else Exit.HELD, "")
+
+
+def _stopped(engine: Engine, stop: Stop) -> Result:
+    engine.journal.write("interrupted", reason=stop.kind, words=stop.words)
+    policy = engine.policy
+    engine.tell_hooks("failure", reason=stop.kind, words=stop.words)
+    if stop.asked or policy.on_failure == "hold":
+        code = Exit.HELD if engine.run.touched else Exit.FAILED
+        if stop.kind == "interrupted":
+            code = Exit.INTERRUPTED
+        return _end(engine, "held", code, stop.words)
+    put_back = revert.fleet if policy.on_failure == "revert-fleet" else revert.wave
+    outcome, code = put_back(engine)
+    return _end(engine, outcome, code, stop.words)
+
+
+def _end(engine: Engine, outcome: str, code: Exit, stopped: str) -> Result:
+    """Write down how it ended, here and on the hosts."""
+    serving = engine.serving()
+    engine.tell_hooks("end", outcome=outcome, exit_code=int(code))
+    engine.journal.write("ended", outcome=outcome, exit_code=int(code), words=stopped)
+    run = engine.run
+    record = {
+        "run": run.id,
+        "at": round(time.time(), 3),
+        "actor": run.request["actor"],
+        "deploys": run.request["deploys"],
+        "outcome": outcome,
+        "exit_code": int(code),
+        "lasted": round(run.last - run.began, 1),
+        "hosts": dict(run.hosts),
+        "serving": {
+            name: found for name, found in serving.items() if not isinstance(found, UpliftError)
+        },
+    }
+    for name, error in marks.append(
+        engine.fleet, run.hosts, marks.LEDGER, record, engine.lock.shell
+    ).items():
+        engine.tell({"kind": "warning", "host": name, "words": str(error)})
+    return Result(run, serving, stopped)
+
+
+def described(result: Result) -> dict[str, Any]:
+    """Return a result as plain data, for ``--json``.
+
+    Args:
+        result: of a run.
+    """
+    run = result.run
+    return {
+        "run": run.id,
+        "outcome": run.outcome,
+        "exit_code": int(result.exit_code),
+        "stopped": result.stopped or None,
+        "hosts": [
+            {
+                "name": name,
+                "step": step,
+                "words": run.words.get(name),
+                "changed": list(run.changed.get(name, ())),
+                "serving": _plain(result.serving.get(name)),
+            }
+            for name, step in run.hosts.items()
+        ],
+    }
+
+
+def _plain(found: Serving | UpliftError | None) -> Any:
+    return {"error": str(found)} if isinstance(found, UpliftError) else found

@@ -1,0 +1,172 @@
+"""Runs on the controller's disk: journals, hooks, approvals, and what a run is made of."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from uplift.rollout import hooks
+from uplift.rollout.approval import approve
+from uplift.rollout.inputs import fingerprint
+from uplift.rollout.journal import Journal, RunsElsewhereError, all_runs, found, read
+from uplift.spec.errors import UpliftError, UsageError
+from uplift.spec.rollout.policy import Hook
+
+REQUEST = {"waves": [["h1"], ["h2"]], "inventory": "i.py", "deploys": ["d.py"], "actor": "me"}
+
+
+def quiet(record: Mapping[str, Any]) -> None:
+    """Listen to nothing."""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "runs"
+
+
+def test_what_was_written_is_read_again(root: Path) -> None:
+    told: list[Mapping[str, Any]] = []
+    with Journal.begin(REQUEST, told.append, root) as journal:
+        journal.write("locked", token=3)
+        journal.write("intent", host="h1")
+    assert read(journal.folder).hosts == {"h1": "intent", "h2": "waiting"}
+    assert [record["kind"] for record in told] == ["begun", "locked", "intent"]
+    assert [run.id for run in all_runs(root)] == [journal.folder.name]
+
+
+def test_a_journal_is_its_owners_alone(root: Path) -> None:
+    with Journal.begin(REQUEST, quiet, root) as journal:
+        modes = [
+            path.stat().st_mode & 0o777 for path in (journal.folder, *journal.folder.iterdir())
+        ]
+    assert modes == [0o700, 0o600]
+
+
+def test_half_a_line_of_a_killed_run_is_dropped_and_the_run_goes_on(root: Path) -> None:
+    with Journal.begin(REQUEST, quiet, root) as journal:
+        journal.write("intent", host="h1")
+    file = journal.folder / "journal.jsonl"
+    file.write_bytes(file.read_bytes() + b'{"kind":"done","host":"h')
+    with Journal.open(journal.folder.name, quiet, root) as again:
+        assert again.run.hosts["h1"] == "intent"
+        again.write("done", host="h1")
+    assert [json.loads(line)["kind"] for line in file.read_text().splitlines()] == [
+        "begun",
+        "intent",
+        "done",
+    ]
+
+
+def test_one_process_at_a_time_has_a_run(root: Path) -> None:
+    with (
+        Journal.begin(REQUEST, quiet, root) as journal,
+        pytest.raises(RunsElsewhereError, match=journal.folder.name),
+    ):
+        Journal.open(journal.folder.name, quiet, root)
+
+
+def test_a_record_of_an_unknown_kind_is_never_written(root: Path) -> None:
+    with Journal.begin(REQUEST, quiet, root) as journal, pytest.raises(Exception, match="jumped"):
+        journal.write("jumped")  # type: ignore[arg-type]
+    assert read(journal.folder).id
+
+
+def test_a_run_is_found_by_its_beginning_and_as_the_last(root: Path) -> None:
+    for _ in range(2):
+        Journal.begin(REQUEST, quiet, root).__exit__(None, None, None)
+    last = max(path.name for path in root.iterdir())
+    assert found("last", root).name == last
+    assert found(last, root).name == last
+    with pytest.raises(UsageError, match="the beginning of 2 runs"):
+        found(last[:4], root)
+    with pytest.raises(UsageError, match=f"Did you mean {last}"):
+        found(f"{last[:-1]}x", root)
+
+
+def test_without_any_run_the_error_says_where_was_looked(root: Path) -> None:
+    with pytest.raises(UsageError, match="no run is recorded in"):
+        found("last", root)
+
+
+def test_a_broken_journal_names_its_file(root: Path) -> None:
+    with Journal.begin(REQUEST, quiet, root) as journal:
+        pass
+    (journal.folder / "journal.jsonl").write_text("nonsense\n")
+    with pytest.raises(UpliftError, match=r"journal\.jsonl"):
+        read(journal.folder)
+
+
+def test_only_a_run_that_waits_can_be_approved(root: Path) -> None:
+    with Journal.begin(REQUEST, quiet, root) as journal:
+        journal.write("wave", wave=1)
+        with pytest.raises(UsageError, match="does not wait"):
+            approve("last", root)
+        journal.write("paused", wave=1)
+        assert approve("last", root) == (journal.folder.name, 1)
+        assert (journal.folder / "approved-1").read_text().strip()
+
+
+def program(tmp_path: Path, text: str) -> tuple[str, ...]:
+    """A hook that runs Python."""
+    file = tmp_path / "hook.py"
+    file.write_text(text)
+    return sys.executable, str(file)
+
+
+def test_a_hook_reads_the_facts_as_json(tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    run = program(tmp_path, f"import sys; open({str(seen)!r}, 'w').write(sys.stdin.read())")
+    problems: list[str] = []
+    told = [Hook(at="end", run=run), Hook(at="start", run=("/nonexistent",))]
+    hooks.call(told, "end", {"run": "r1"}, problems.append)
+    assert json.loads(seen.read_text()) == {"moment": "end", "run": "r1"}
+    assert problems == []
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "reason"),
+    [
+        ("import sys; sys.exit('no ticket')", 30, "exit code 1: no ticket"),
+        ("import time; time.sleep(60)", 1, "not done within 1 s"),
+    ],
+)
+def test_a_hook_that_fails_is_told_of_and_stops_only_where_it_is_required(
+    tmp_path: Path, text: str, limit: int, reason: str
+) -> None:
+    run = program(tmp_path, text)
+    problems: list[str] = []
+    hooks.call([Hook(at="start", run=run, timeout=limit)], "start", {}, problems.append)
+    assert reason in problems[0]
+    with pytest.raises(hooks.HookError, match=reason):
+        hooks.call(
+            [Hook(at="start", run=run, timeout=limit, required=True)], "start", {}, problems.append
+        )
+
+
+def test_a_hook_at_an_address_never_shows_more_than_the_host() -> None:
+    problems: list[str] = []
+    hook = Hook(at="end", url="http://user:canary@127.0.0.1:9/path/canary", timeout=5)
+    hooks.call([hook], "end", {}, problems.append)
+    assert problems == ["hook at 127.0.0.1:9: ConnectionError"]
+
+
+def test_the_hash_of_a_run_follows_deploys_settings_and_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("deploys", "group_data", "inventories"):
+        Path(folder).mkdir()
+        Path(folder, "a.py").write_text("x = 1\n")
+    first = fingerprint("inventories/a.py", ["deploys/a.py"], {})
+    assert fingerprint("inventories/a.py", ["deploys/a.py"], {}) == first
+    assert fingerprint("inventories/a.py", ["deploys/a.py"], {"to": "1"}) != first
+    Path("group_data/__pycache__").mkdir()
+    Path("group_data/__pycache__/a.pyc").write_text("other")
+    assert fingerprint("inventories/a.py", ["deploys/a.py"], {}) == first
+    Path("group_data/a.py").write_text("x = 2\n")
+    assert fingerprint("inventories/a.py", ["deploys/a.py"], {}) != first
