@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import configparser
+import getpass
 import os
 import shutil
+import socket
 import subprocess
 import tomllib
 from collections.abc import Callable, Iterator
@@ -14,6 +16,11 @@ from urllib.parse import urlsplit, urlunsplit
 
 _CA_FOLDER = "/usr/local/share/ca-certificates"
 _ETC = Path("/etc")
+
+
+def person() -> str:
+    """Return who runs this, as user@machine."""
+    return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
 def certificates(folder: str = _CA_FOLDER) -> list[str]:

@@ -22,6 +22,10 @@ COMMANDS = {
     "images": ("uplift.cli.images:images", "List what was built, and which hosts run it."),
     "init": ("uplift.cli.init:init", "Write a commented project of your own."),
     "lab": ("uplift.cli.lab:lab", "Real hosts on this machine to try everything on."),
+    "lock": (
+        "uplift.cli.lock:lock",
+        "See who has the hosts, hold or free them.",
+    ),
     "publish": ("uplift.cli.publish:publish", "Publish packages to the repositories of an index."),
     "resume": ("uplift.cli.resume:resume", "Go on with a run that was held or killed."),
     "rollback": (

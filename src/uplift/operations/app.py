@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import getpass
-import socket
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +12,7 @@ from pyinfra.api.command import StringCommand
 from pyinfra.api.operation import operation
 from pyinfra.context import host
 
+from uplift.controller import person
 from uplift.facts.app import Apps, ReleaseSecrets
 from uplift.facts.script import read_quietly
 from uplift.operations import container, job, script
@@ -130,7 +129,7 @@ def _text(app: App, todo: Todo, state: State, values: Values, of: Release | None
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     id = f"{stamp}-{(digest or state.resolved[app.image].local)[7:19]}" if made else ""
     files = {reference.secret: str(number) for number, reference in enumerate(values)}
-    by = f"{getpass.getuser()}@{socket.gethostname()}"
+    by = person()
     image = of.reference if of else app.image
     foreign = of is not None and of.foreign
     written = ""

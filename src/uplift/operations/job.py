@@ -3,6 +3,9 @@
 The script becomes a systemd unit of its own: when the connection drops, it goes on. Asked again
 with the same id, the call attaches to the job that runs, or returns the result that nobody has
 fetched yet. A fact of the same subject starts with ``facts.job.settled(subject)``.
+
+A job of a run passes the fence of its host once more when it begins, and holds it until it ends:
+a newer run waits for it, though the command that started it may be gone.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import re
 from pyinfra.api.command import StringCommand
 
 from uplift.operations import script as scripts
+from uplift.spec.rollout.lock import FENCE, REFUSED
 
 DIED = 70
 """Exit code when a job ended without a result: killed, or the host went down."""
@@ -24,16 +28,23 @@ _ID = re.compile(r"[a-z][a-z0-9]*-[a-z0-9][a-z0-9.-]*")
 
 # Runs inside the unit. The script is read from a file that is removed before it runs: after a
 # KILL nobody would do it. It is a child in the background, so that a TERM is seen at once; the
-# result appears by rename, so that it is there whole or not at all.
+# result appears by rename, so that it is there whole or not at all. $2 is the token of its run.
 _INSIDE = r"""
 dir=$1; exec >"$dir/log" 2>&1 </dev/null 3<"$dir/script"
 rm "$dir/script"
 export LC_ALL=C HOME=/root
 trap 'echo "uplift: the job was stopped: time limit, or by hand"; exit 143' TERM
 trap 'echo "$?" >"$dir/rc.new"; sync "$dir/rc.new"; mv "$dir/rc.new" "$dir/rc"' EXIT
-sh /dev/fd/3 & exec 3<&-
+if [ -r @fence@ ]; then
+  exec 9<@fence@
+  flock -s -w 60 9 || { echo "@refused@no lock on @fence@ within 60 s"; exit 75; }
+  read -r token whose <&9 || :
+  [ "${2:-${token:-0}}" -ge "${token:-0}" ] || {
+    echo "@refused@this job is of the run with token $2, and $whose (token $token)"; exit 75; }
+fi
+sh /dev/fd/3 9<&- & exec 3<&-
 wait "$!"
-"""
+""".replace("@fence@", FENCE).replace("@refused@", REFUSED)
 
 # Put before the script: what it starts must not inherit the open file, perhaps as another user.
 # The shell itself reads on from a file descriptor of its own.
@@ -64,7 +75,8 @@ if ! runs; then
     [ "$(wc -c <"$dir/script")" -ge "$5" ] || { echo "uplift: half a script came" >&2; exit 74; }
     systemd-run --quiet --collect --unit="$unit" --description="uplift job $1" \
       --property=Type=exec --property=KillMode=mixed --property=TimeoutStopSec=10 \
-      --property=RuntimeMaxSec="$2" sh -c "$3" "$unit" "$dir" </dev/null 9>&-
+      --property=RuntimeMaxSec="$2" sh -c "$3" "$unit" "$dir" \
+      "${UPLIFT_FENCE_TOKEN:-}" </dev/null 9>&-
     trap - EXIT
   fi
 fi

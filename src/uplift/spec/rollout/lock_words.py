@@ -52,9 +52,9 @@ def together(seen: Mapping[str, Seen]) -> list[str]:
     Args:
         seen: by host.
     """
-    hosts: dict[tuple[str, str, str], list[str]] = {}
+    hosts: dict[tuple[str, ...], list[str]] = {}
     for name, one in seen.items():
-        key = (one.record.run, one.record.owner, one.record.purpose)
+        key = (one.record.run, one.record.owner, one.record.purpose, one.standing)
         hosts.setdefault(key, []).append(name)
     return [f"{listed(names)}: {told(seen[names[0]])}" for names in hosts.values()]
 
