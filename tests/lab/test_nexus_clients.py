@@ -1,7 +1,7 @@
 """Every client installs through the groups of a Nexus where all must sign in, as its reader.
 
 The Nexus, its users and its packages are those of the lab's own settings; the clients of the
-application host have its groups as their only index.
+application hosts have its groups as their only index.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import secrets
 import shlex
 import subprocess
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from nexus_server import PORT, wait_until_writable
@@ -28,8 +29,17 @@ PROJECTS = "/srv/uplift-clients"
 WHEELS = "/srv/uplift-wheels"
 TOOLS = {"packages": ["nodejs", "npm"], "uv": ["poetry==2.2.1"]}
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
-As = Callable[..., subprocess.CompletedProcess[str]]
+Done = subprocess.CompletedProcess[str]
+Run = Callable[..., Done]
+As = Callable[..., Done]
+T = TypeVar("T")
+
+
+def each(hosts: Iterable[str], work: Callable[[str], T]) -> dict[str, T]:
+    """Do some work on several hosts at once, so that more hosts cost little more time."""
+    names = list(hosts)
+    with ThreadPoolExecutor(len(names)) as pool:
+        return dict(zip(names, pool.map(work, names), strict=True))
 
 
 def secret(name: str) -> dict[str, Any]:
@@ -55,7 +65,7 @@ def user(name: str) -> dict[str, Any]:
 
 
 def clients(**uv: Any) -> dict[str, Any]:
-    """The block `clients` of the application host."""
+    """The block `clients` of the application hosts."""
     trusted = [f"lab-1:{PORT}"]
     index = {"name": "corp", "url": SIMPLE, "default": True, "authenticate": "always"}
     return {
@@ -71,7 +81,7 @@ def clients(**uv: Any) -> dict[str, Any]:
 
 
 def written(folder: Path, block: dict[str, Any]) -> str:
-    """Write an inventory: the lab's services that packages need, and one application host."""
+    """Write an inventory: the lab's services that packages need, and its application hosts."""
     # Named lab.py, so that the group data of the lab holds for it too.
     file = folder / "lab.py"
     file.write_text(
@@ -83,7 +93,7 @@ def written(folder: Path, block: dict[str, Any]) -> str:
         services = [(name, {{**data, **_none}}) for name, data in _lab["services"]]
         lab_services = services
         _own = {{"clients": {block!r}, "tools": {TOOLS!r}, "influxdb_client": None}}
-        apps = [(name, {{**data, **_own}}) for name, data in _lab["apps"][:1]]
+        apps = [(name, {{**data, **_own}}) for name, data in _lab["apps"]]
         """)
     )
     return str(file)
@@ -111,7 +121,7 @@ def inventory(
     passwords: dict[str, str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> str:
-    """The site, deployed: Nexus with packages on the first host, clients on the second."""
+    """The site, deployed: Nexus with packages on the first host, clients on the others."""
     uplift("lab", "image", "nexus:3.30.0", "--name", lab_name)
     file = written(tmp_path_factory.mktemp("inventory"), clients())
     pyinfra(file, "deploys/site.py", "-y")
@@ -119,16 +129,22 @@ def inventory(
 
 
 @pytest.fixture(scope="module")
-def host(hosts: list[dict[str, Any]]) -> str:
-    """The application host."""
-    return next(one["name"] for one in hosts if "apps" in one["groups"])
+def apps(hosts: list[dict[str, Any]]) -> list[str]:
+    """All application hosts."""
+    return [one["name"] for one in hosts if "apps" in one["groups"]]
+
+
+@pytest.fixture(scope="module")
+def host(apps: list[str]) -> str:
+    """One of them, for what needs no second."""
+    return apps[0]
 
 
 @pytest.fixture(scope="module")
 def as_user(inventory: str, ssh: Run, host: str) -> As:
-    """Run a command on the application host as a user, in an empty folder with empty caches."""
+    """Run a command on an application host as a user, in an empty folder with empty caches."""
 
-    def call(name: str, command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def call(name: str, command: str, check: bool = True, on: str = host) -> Done:
         home = "/root" if name == "root" else f"/home/{name}"
         # What is kept in a cache would be installed without asking anybody.
         script = (
@@ -138,7 +154,7 @@ def as_user(inventory: str, ssh: Run, host: str) -> As:
         )
         login = f"HOME={home} USER={name} LC_ALL=C.UTF-8 PATH=/usr/local/bin:/usr/bin:/bin"
         words = f"sudo runuser -u {name} -- env -i {login} sh -ec {shlex.quote(script)}"
-        return ssh(host, words, check)
+        return ssh(on, words, check)
 
     return call
 
@@ -182,19 +198,27 @@ LOCK = {
 
 
 @pytest.fixture(scope="module")
-def projects(as_user: As, ssh: Run, host: str) -> Iterator[None]:
-    """Locked projects on the application host."""
-    for name, (file, text, lock) in LOCK.items():
-        folder = f"{PROJECTS}/{name}"
-        as_user(
-            "root",
-            f"umask 022; mkdir -p {folder} && cd {folder} && printf %s {shlex.quote(text)} >{file}"
-            f" && {lock}",
-        )
+def projects(as_user: As, ssh: Run, apps: list[str]) -> Iterator[None]:
+    """Locked projects on the application hosts."""
+
+    def lock_all(host: str) -> None:
+        for name, (file, text, lock) in LOCK.items():
+            folder = f"{PROJECTS}/{name}"
+            as_user(
+                "root",
+                f"umask 022; mkdir -p {folder} && cd {folder} && "
+                f"printf %s {shlex.quote(text)} >{file} && {lock}",
+                on=host,
+            )
+
+    def remove(host: str) -> None:
+        tools = "UV_TOOL_DIR=/opt/uv-tools UV_TOOL_BIN_DIR=/usr/local/bin"
+        as_user("root", f"{tools} uv tool uninstall -q poetry", on=host)
+        ssh(host, f"sudo rm -rf {PROJECTS}")
+
+    each(apps, lock_all)
     yield
-    tools = "UV_TOOL_DIR=/opt/uv-tools UV_TOOL_BIN_DIR=/usr/local/bin"
-    as_user("root", f"{tools} uv tool uninstall -q poetry")
-    ssh(host, f"sudo rm -rf {PROJECTS}")
+    each(apps, remove)
 
 
 SHOW = "import importlib.metadata as m; print(m.version('maestro-core-config'))"
@@ -225,18 +249,26 @@ REFUSED = {
 }
 
 
-def outcomes(as_user: As, *names: str) -> dict[tuple[str, str], subprocess.CompletedProcess[str]]:
-    """Install with every client, or with some, as every user."""
+def outcomes(as_user: As, hosts: list[str], *names: str) -> dict[tuple[str, str, str], Done]:
+    """Install with every client, or with some, as every user of every host."""
     pairs = [(name, client) for name in USERS for client in names or INSTALL]
-    return {pair: as_user(pair[0], INSTALL[pair[1]], check=False) for pair in pairs}
+
+    def install(host: str) -> dict[tuple[str, str, str], Done]:
+        return {
+            (host, *pair): as_user(pair[0], INSTALL[pair[1]], check=False, on=host)
+            for pair in pairs
+        }
+
+    return {key: one for found in each(hosts, install).values() for key, one in found.items()}
 
 
-def test_every_client_of_every_user_installs_through_the_groups(
-    projects: None, as_user: As
+def test_every_client_of_every_user_of_every_host_installs_through_the_groups(
+    projects: None, as_user: As, apps: list[str]
 ) -> None:
-    done = outcomes(as_user)
-    failed = {pair: one.stdout + one.stderr for pair, one in done.items() if one.returncode}
+    done = outcomes(as_user, apps)
+    failed = {key: one.stdout + one.stderr for key, one in done.items() if one.returncode}
     assert failed == {}
+    assert len(done) == len(apps) * len(USERS) * len(INSTALL)
     assert {one.stdout.strip().splitlines()[-1] for one in done.values()} == {"1.0.0"}
 
 
@@ -251,13 +283,11 @@ IMAGE = "uplift-clients:test"
 
 
 @pytest.fixture(scope="module")
-def build(as_user: As, uplift: Run, lab_name: str) -> Iterator[As]:
+def build(as_user: As, uplift: Run, lab_name: str, host: str, apps: list[str]) -> Iterator[As]:
     """Build an image that installs packages; the login is a secret file of a user."""
     uplift("lab", "image", "python", "--name", lab_name)
 
-    def call(
-        file: str, dockerfile: str = DOCKERFILE, options: str = ""
-    ) -> subprocess.CompletedProcess[str]:
+    def call(file: str, dockerfile: str = DOCKERFILE, options: str = "", on: str = host) -> Done:
         address = "$(getent hosts lab-1 | cut -d' ' -f1)"
         return as_user(
             "root",
@@ -265,42 +295,45 @@ def build(as_user: As, uplift: Run, lab_name: str) -> Iterator[As]:
             f"--progress plain --add-host lab-1:{address} --secret id=netrc,src={file} "
             f"--build-context uv=/opt/uv/current --build-context config=/etc/uv {options} . 2>&1",
             check=False,
+            on=on,
         )
 
     yield call
-    as_user("root", f"docker image rm -f {IMAGE}")
+    each(apps, lambda host: as_user("root", f"docker image rm -f {IMAGE}", on=host))
 
 
-def leaks(as_user: As, password: str) -> int:
+def leaks(as_user: As, password: str, host: str) -> int:
     """Count the files of the image, its layers and its configuration that hold a text."""
     search = (
         f"docker save {IMAGE} | tar -x && find . -type f -size +0 | while read f; do case "
         '"$(head -c 2 $f | od -An -tx1)" in " 1f 8b") zcat $f;; *) cat $f;; esac | '
         f"grep -qaF {password} && echo $f; done | wc -l"
     )
-    return int(as_user("root", search).stdout)
+    return int(as_user("root", search, on=host).stdout)
 
 
 @pytest.mark.parametrize("name", USERS)
-def test_an_image_is_built_through_the_group_and_keeps_no_login(
-    build: As, as_user: As, passwords: dict[str, str], name: str
+def test_an_image_is_built_through_the_group_on_every_host_and_keeps_no_login(
+    build: As, as_user: As, passwords: dict[str, str], apps: list[str], name: str
 ) -> None:
     home = "/root" if name == "root" else f"/home/{name}"
-    done = build(f"{home}/.netrc")
-    assert done.returncode == 0, done.stdout
+    done = each(apps, lambda host: build(f"{home}/.netrc", on=host))
+    assert {host: one.stdout for host, one in done.items() if one.returncode} == {}
     show = f'docker run --rm --network none {IMAGE} /venv/bin/python -c "{SHOW}"'
-    assert as_user("root", show).stdout.strip() == "1.0.0"
-    assert leaks(as_user, passwords[READER]) == 0
+    shown = each(apps, lambda host: as_user("root", show, on=host).stdout.strip())
+    assert shown == dict.fromkeys(apps, "1.0.0")
+    found = each(apps, lambda host: leaks(as_user, passwords[READER], host))
+    assert found == dict.fromkeys(apps, 0)
 
 
 def test_a_login_that_is_copied_into_an_image_is_found_there(
-    build: As, as_user: As, passwords: dict[str, str]
+    build: As, as_user: As, passwords: dict[str, str], host: str
 ) -> None:
     """The control of the search."""
     run = "RUN --mount=type=secret,id=netrc cp /run/secrets/netrc /kept"
     done = build("/root/.netrc", f"FROM registry:5000/python:3.13-slim\n{run}\n")
     assert done.returncode == 0, done.stdout
-    assert leaks(as_user, passwords[READER]) > 0
+    assert leaks(as_user, passwords[READER], host) > 0
 
 
 def test_a_wrong_password_is_told_by_every_client_and_the_right_one_mends_it(
@@ -311,38 +344,41 @@ def test_a_wrong_password_is_told_by_every_client_and_the_right_one_mends_it(
     pyinfra: Run,
     uplift: Run,
     passwords: dict[str, str],
+    apps: list[str],
 ) -> None:
     right, wrong = passwords[READER], secrets.token_hex(16)
     try:
         passwords[READER] = wrong
         pyinfra(inventory, "deploys/clients.py", "-y", "--limit", "apps")
-        done = outcomes(as_user)
-        built = build("/root/.netrc")
+        done = outcomes(as_user, apps)
+        built = each(apps, lambda host: build("/root/.netrc", on=host))
         verified = verify(uplift, inventory)
     finally:
         passwords[READER] = right
         pyinfra(inventory, "deploys/clients.py", "-y", "--limit", "apps")
-    said = {pair: one.stdout + one.stderr for pair, one in done.items()}
-    assert [pair for pair, one in done.items() if one.returncode == 0] == []
-    unclear = {pair: text for pair, text in said.items() if REFUSED[pair[1]] not in text}
+    said = {key: one.stdout + one.stderr for key, one in done.items()}
+    assert [key for key, one in done.items() if one.returncode == 0] == []
+    unclear = {key: text for key, text in said.items() if REFUSED[key[2]] not in text}
     assert unclear == {}
-    assert built.returncode != 0
-    assert "401 Unauthorized" in built.stdout
-    assert [pair for pair, text in said.items() if wrong in text] == []
-    assert wrong not in built.stdout
-    told = {one["test"]: one["message"] for one in verified["failures"]}
-    assert [name for name, text in told.items() if "401" not in text] == []
-    assert len(told) == len(("uv", "pip", "npm")), told
-    assert verify(uplift, inventory)["failures"] == []
-    for client in INSTALL:
-        as_user("app", INSTALL[client])
+    assert [key for key, text in said.items() if wrong in text] == []
+    assert [host for host, one in built.items() if one.returncode == 0] == []
+    assert [host for host, one in built.items() if "401 Unauthorized" not in one.stdout] == []
+    assert [host for host, one in built.items() if wrong in one.stdout] == []
+    assert set(verified) == set(apps)
+    for failures in verified.values():
+        told = {one["test"]: one["message"] for one in failures}
+        assert [name for name, text in told.items() if "401" not in text] == []
+        assert len(told) == len(("uv", "pip", "npm")), told
+    assert verify(uplift, inventory) == {host: [] for host in apps}
+    mended = outcomes(as_user, apps, "uv pip install", "npm ci")
+    assert {key: one.stderr for key, one in mended.items() if one.returncode} == {}
 
 
-def verify(uplift: Run, inventory: str) -> dict[str, Any]:
-    """Let `uplift verify` ask the indexes; return what it found on the application host."""
+def verify(uplift: Run, inventory: str) -> dict[str, list[dict[str, Any]]]:
+    """Let `uplift verify` ask the indexes; return what failed on each application host."""
     words = ("--limit", "apps", "--tests", "tests/verify/test_clients.py", "--json")
-    (found,) = json.loads(uplift("verify", inventory, *words, check=False).stdout)["hosts"]
-    return dict(found)
+    found = json.loads(uplift("verify", inventory, *words, check=False).stdout)["hosts"]
+    return {one["name"]: one["failures"] for one in found}
 
 
 def changed(result: subprocess.CompletedProcess[str]) -> dict[str, set[str]]:
@@ -363,7 +399,12 @@ def accepted(as_user: As, login: str, password: str, repository: str) -> bool:
 
 
 def test_new_passwords_of_deployer_and_reader_are_one_run_and_the_next_changes_nothing(
-    inventory: str, projects: None, as_user: As, pyinfra: Run, passwords: dict[str, str]
+    inventory: str,
+    projects: None,
+    as_user: As,
+    pyinfra: Run,
+    passwords: dict[str, str],
+    apps: list[str],
 ) -> None:
     who = {DEPLOYER: ("deployer", "pypi-private"), READER: ("reader", "pypi")}
     old = {name: passwords[name] for name in who}
@@ -379,13 +420,27 @@ def test_new_passwords_of_deployer_and_reader_are_one_run_and_the_next_changes_n
         "Nexus, configured",
         "Client files",
     ]
-    assert changed(first)[names[1]] == {"lab-1", "lab-2"}
+    assert changed(first)[names[1]] == {"lab-1", *apps}
     assert changed(second) == {}
     assert all(accepted(as_user, who[n][0], passwords[n], who[n][1]) for n in who)
     assert not any(accepted(as_user, who[n][0], old[n], who[n][1]) for n in who)
-    done = outcomes(as_user, "uv pip install", "npm ci")
-    assert {pair: one.stderr for pair, one in done.items() if one.returncode} == {}
-    assert as_user("app", "cat ~/.pypirc").stdout.count(passwords[DEPLOYER]) == 1
+    done = outcomes(as_user, apps, "uv pip install", "npm ci")
+    assert {key: one.stderr for key, one in done.items() if one.returncode} == {}
+    files = each(apps, lambda host: as_user("app", "cat ~/.pypirc", on=host).stdout)
+    assert {host: text.count(passwords[DEPLOYER]) for host, text in files.items()} == (
+        dict.fromkeys(apps, 1)
+    )
+
+
+@pytest.fixture
+def set_up(pyinfra: Run, tmp_path: Path, host: str) -> Callable[..., None]:
+    """Give the clients of one application host other settings of uv."""
+
+    def call(**uv: Any) -> None:
+        file = written(tmp_path, clients(**uv))
+        pyinfra(file, "deploys/clients.py", "-y", "--limit", host)
+
+    return call
 
 
 @pytest.fixture
@@ -394,16 +449,16 @@ def stopped(
     as_user: As,
     inventory: str,
     pyinfra: Run,
+    set_up: Callable[..., None],
     ssh: Run,
     hosts: list[dict[str, Any]],
-    tmp_path: Path,
 ) -> Iterator[str]:
     """A Nexus that is down, after a cache and a folder of wheels were filled from it."""
     cache = "/srv/uplift-cache"
     gone = f"rm -rf {cache} {WHEELS}"
     as_user("root", f"{gone}; umask 022; pip3 download -q -d {WHEELS} maestro-core-config")
     as_user("root", f"export UV_CACHE_DIR={cache}; {INSTALL['uv sync']}")
-    pyinfra(written(tmp_path, clients(find_links=[WHEELS])), "deploys/clients.py", "-y")
+    set_up(find_links=[WHEELS])
     server = hosts[0]
     ssh(server["name"], "sudo docker stop -t 120 nexus")
     yield cache
@@ -414,7 +469,7 @@ def stopped(
 
 
 def test_without_the_server_uv_installs_from_its_cache_and_from_a_folder_of_wheels(
-    stopped: str, as_user: As, build: As
+    stopped: str, as_user: As, build: As, set_up: Callable[..., None]
 ) -> None:
     sync, install = INSTALL["uv sync"], INSTALL["uv pip install"].replace(" iniconfig", "")
     cached = as_user("root", f"export UV_CACHE_DIR={stopped}; {sync}")
@@ -438,4 +493,10 @@ def test_without_the_server_uv_installs_from_its_cache_and_from_a_folder_of_whee
     assert "Connection refused" in failed.stdout
     offline = file.replace("/opt/uv/uv pip", "UV_OFFLINE=1 /opt/uv/uv pip")
     done = build("/root/.netrc", offline, wheels)
+    assert done.returncode == 0, done.stdout
+
+    # What `offline` in the settings does for the whole host: nobody needs the variable.
+    set_up(find_links=[WHEELS], offline=True)
+    assert as_user("app", install).stdout.strip() == "1.0.0"
+    done = build("/root/.netrc", file, wheels)
     assert done.returncode == 0, done.stdout
