@@ -143,6 +143,7 @@ def difference(finding: Finding) -> str:
 
 _VERSION = (
     "A published version stays as it is: raise the version. Did the source not change? Then the "
-    "build did: pin its backend to the version that built what is served."
+    "build did: pin its backend to the version that built what is served. A lab that was kept "
+    "serves what it served: uplift lab down, and up again."
 )
 _RAW = "Give the file another name or path, or set replace = True."
