@@ -1,18 +1,22 @@
 """Applications in two slots each, behind HAProxy: the blocks `haproxy` and `apps`.
 
 pyinfra inventories/prod.py deploys/app.py
+pyinfra inventories/prod.py deploys/app.py --data app=console --data tag=1.4.0-poetry
 """
 
 from pyinfra import host
 
 from uplift.operations import app, haproxy
-from uplift.settings import for_host, with_secrets
+from uplift.settings import apps_of, for_host, with_secrets
 
 settings = for_host(host)
+chosen = apps_of(host)
 
 if settings.haproxy:
     haproxy.configured(name="HAProxy", settings=with_secrets(settings.haproxy), apps=settings.apps)
-if settings.apps:
-    app.deployed(name="Applications", apps=[with_secrets(one) for one in settings.apps])
+if chosen:
+    app.deployed(name="Applications", apps=[with_secrets(one) for one in chosen])
+elif settings.apps:
+    host.log("skipped: this host does not have the application")
 else:
     host.log("skipped: no applications in the group data")

@@ -133,6 +133,8 @@ packages = {
 
 redis = {
     "image": "registry:5000/redis:8",
+    # Hosts of the lab reach it over the lab's own network, and nobody else does.
+    "address": "0.0.0.0",  # noqa: S104
     "password": lab_secret("redis/password"),
     "maxmemory": "256m",
     "maxmemory_policy": "allkeys-lru",

@@ -197,6 +197,33 @@ def app_named(host: Host, name: str) -> App | None:
     return None
 
 
+def apps_of(host: Host) -> tuple[App, ...]:
+    """Return the applications that a deploy file brings to a host: all, or what ``--data`` says.
+
+    ``--data app=NAME`` is this one alone, ``--data tag=TAG`` with another tag of its image.
+
+    Args:
+        host: pyinfra's host.
+
+    Raises:
+        SettingsError: no host has an application of this name, or the tag is none.
+    """
+    if host.data.get("app") is None and host.data.get("tag") is None:
+        return for_host(host).apps
+    found = app_named(host, word(host, "app"))
+    if found is None:
+        return ()
+    if host.data.get("tag") is None:
+        return (found,)
+    with _ending_pyinfra():
+        tag = word(host, "tag")
+        try:
+            return (found.at(tag),)
+        except ValueError:
+            text = f"is the tag of an image, as '2.0.0-uv', or a digest; found {tag!r}"
+            raise SettingsError([Problem(path="tag", text=text, source="--data")]) from None
+
+
 @contextmanager
 def ending_pyinfra() -> Iterator[None]:
     """End pyinfra's command line with an error's own exit code, in a deploy file.

@@ -14,7 +14,15 @@ from pyinfra.api import Inventory
 
 from uplift import settings as module
 from uplift.secrets import MissingSecretError
-from uplift.settings import BLOCKS, Settings, for_host, from_data, sources_of, with_secrets
+from uplift.settings import (
+    BLOCKS,
+    Settings,
+    apps_of,
+    for_host,
+    from_data,
+    sources_of,
+    with_secrets,
+)
 from uplift.spec.errors import Exit, SettingsError
 from uplift.spec.secret import secret
 
@@ -186,10 +194,58 @@ def test_no_group_data_at_all_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
         for_host(host)
 
 
+def given_apps(**data: Any) -> Any:
+    """Return what --data chooses of a host's applications."""
+    apps = [
+        {
+            "name": name,
+            "image": f"r.example:5000/{name}:2.0.0-uv",
+            "port": 8000,
+            "slot_ports": [port, port + 1],
+            "routes": [{"path": f"/{name}"}],
+        }
+        for name, port in (("console", 18001), ("web", 18011))
+    ]
+    own = {"apps": apps, "haproxy": {}}
+    host = Inventory((["app-1", "db-1"], {}), apps=(["app-1"], own), override_data=data).get_host(
+        "app-1"
+    )
+    return [(app.name, app.image) for app in apps_of(host)]
+
+
+def test_data_chooses_one_application_and_another_tag_of_its_image() -> None:
+    both = [("console", "r.example:5000/console:2.0.0-uv"), ("web", "r.example:5000/web:2.0.0-uv")]
+    assert given_apps() == both
+    assert given_apps(app="web") == both[1:]
+    tag = given_apps(app="console", tag="1.4.0-poetry")
+    assert tag == [("console", "r.example:5000/console:1.4.0-poetry")]
+    digest = f"sha256:{'a' * 64}"
+    assert given_apps(app="console", tag=digest) == [
+        ("console", f"r.example:5000/console@{digest}")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ({"app": "consol"}, "did you mean 'console'"),
+        ({"tag": "1.4.0-poetry"}, "app: is needed: --data app="),
+        ({"app": "console", "tag": 1.1}, "quote it"),
+        ({"app": "console", "tag": "r.example/console:1"}, "the tag of an image"),
+    ],
+)
+def test_a_slip_in_what_data_chooses_is_named(data: dict[str, Any], said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        given_apps(**data)
+
+
 # The examples that come with the project
 
 
-@pytest.mark.parametrize("name", ["all", "apps", "builders", "lab", "services"])
+@pytest.mark.parametrize(
+    "name",
+    ["all", "apps", "builders", "console_apps", "console_builders", "lab", "services"],
+)
 def test_the_group_data_of_the_project_is_valid(name: str) -> None:
     values: dict[str, Any] = {}
     file = ROOT / f"group_data/{name}.py"

@@ -100,6 +100,8 @@ _RECIPES = (
         args={"SUITE": "trixie"},
     ),
     Recipe("python", "python:3.13-slim", "python"),
+    Recipe("node", "node:20-slim", "node"),
+    Recipe("nginx", "nginx:1.26", "nginx"),
     Recipe("registry", "registry:2", "registry"),
     Recipe("redis", "redis:8", "redis"),
     _nexus(

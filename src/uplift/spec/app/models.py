@@ -146,6 +146,19 @@ class App(Options):
             return "networks: two slots cannot share the host's own"
         return ""
 
+    def at(self, word: str) -> Self:
+        """Return the application with another tag or digest of its image.
+
+        Args:
+            word: ``2.0.0-uv``, or ``sha256:…``.
+
+        Raises:
+            ValueError: it is neither.
+        """
+        name = Reference.parse(self.image).name
+        image = _image(f"{name}@{word}" if word.startswith("sha256:") else f"{name}:{word}")
+        return self.model_copy(update={"image": image})
+
     def name_in(self, slot: str) -> str:
         """Return the name of a slot's container.
 
