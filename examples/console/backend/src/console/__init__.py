@@ -1,0 +1,1 @@
+"""A console of notes: what one person writes, every open page shows at once."""
