@@ -34,7 +34,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A project folder of its own, and a salt that the recording knows."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("UPLIFT_SECRET_B_TOKEN", WORD)
-    monkeypatch.setattr("secrets.token_hex", lambda *_: SALT)
+    monkeypatch.setattr("uplift.operations.backup.fact_salt", lambda: SALT)
     forget()
     yield
     forget()

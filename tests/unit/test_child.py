@@ -125,7 +125,7 @@ def test_changes_and_first_reads_are_gathered_by_host() -> None:
         begun("a", "b"),
         prepared("a", uv=None),
         prepared("b", uv=None),
-        Event(Kind.READ, "a", "uv", data={"key": "uv:1", "fingerprint": "f1"}),
+        Event(Kind.READ, "a", "uv", data={"key": "uv:1", "fingerprint": "f1", "parts": {"a": "p"}}),
         Event(Kind.CHANGE, "a", "uv", "uv: 1 to 2"),
         Event(Kind.READ, "a", "uv", data={"key": "uv:1", "fingerprint": "f2"}),
         Event(Kind.HOST_SUCCESS, "a", "uv", data={"changed": True}),
@@ -134,7 +134,12 @@ def test_changes_and_first_reads_are_gathered_by_host() -> None:
     )
     assert found.ok
     assert found.hosts["a"] == HostOutcome(
-        "a", State.OK, changed=("uv",), changes=("uv: 1 to 2",), reads={"uv:1": "f1"}
+        "a",
+        State.OK,
+        changed=("uv",),
+        changes=("uv: 1 to 2",),
+        reads={"uv:1": "f1"},
+        parts={"uv:1": {"a": "p"}},
     )
     assert found.hosts["b"].changed == ()
 

@@ -21,6 +21,7 @@ from uplift.secrets import (
     MissingSecretError,
     Secret,
     SecretRef,
+    fact_salt,
     fingerprint_key,
     forget,
     missing,
@@ -641,3 +642,23 @@ def test_an_editor_that_is_not_there_is_named(
     monkeypatch.setenv("VISUAL", "no-such-editor")
     with pytest.raises(SecretsError, match="no editor 'no-such-editor'"):
         edit(store, never)
+
+
+def test_machines_with_the_same_key_make_the_same_fingerprints(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, salt = fingerprint_key(), fact_salt()
+    monkeypatch.setenv("UPLIFT_FINGERPRINT_KEY", own.hex())
+    assert (fingerprint_key(), fact_salt()) == (own, salt)
+    monkeypatch.setenv("UPLIFT_FINGERPRINT_KEY", own[::-1].hex())
+    assert fingerprint_key() != own
+    assert fact_salt() != salt
+
+
+@pytest.mark.parametrize("given", ["", "no hex", "abcd"])
+def test_a_key_that_is_none_is_refused_with_the_way_to_make_one(
+    given: str, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UPLIFT_FINGERPRINT_KEY", given)
+    with pytest.raises(SecretsError, match="openssl rand"):
+        fingerprint_key()

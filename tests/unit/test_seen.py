@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from uplift.spec.secret import Secret
-from uplift.spec.seen import fingerprint
+from uplift.spec.seen import fingerprint, parts
 
 KEY = secrets.token_bytes(32)
 
@@ -62,3 +62,34 @@ def test_a_secret_counts_and_the_key_decides() -> None:
 def test_a_thing_without_content_is_a_mistake() -> None:
     with pytest.raises(TypeError, match="cannot be fingerprinted"):
         fingerprint(object(), KEY)
+
+
+@dataclass(frozen=True)
+class Clock:
+    now: int
+    name: str
+
+    def steady(self) -> dict[str, str]:
+        return {"name": self.name}
+
+
+@dataclass(frozen=True)
+class Host:
+    things: dict[str, Thing | Clock]
+    word: str = ""
+
+
+def test_what_changes_by_itself_does_not_count_wherever_it_stands() -> None:
+    def of(now: int, name: str) -> str:
+        return fingerprint(Host({"clock": Clock(now, name)}), KEY)
+
+    assert of(1, "a") == of(2, "a") != of(2, "b")
+
+
+def test_the_part_that_moved_is_named() -> None:
+    before = parts(Host({"a": Thing("1"), "b": Thing("2")}, "x"), KEY)
+    after = parts(Host({"a": Thing("1"), "b": Thing("3")}, "x"), KEY)
+    assert set(before) == {"things.a", "things.b", "word"}
+    assert [name for name in before if before[name] != after[name]] == ["things.b"]
+    assert parts([1], KEY).keys() == {"all"}
+    assert parts(Host({}), KEY).keys() == {"things", "word"}

@@ -93,6 +93,13 @@ class Sent:
     raw: bytes = field(default=b"", repr=False)
     code: int = 0
 
+    def steady(self) -> bool:
+        """Return what can be told from it: what the answers mean is told by who understands them.
+
+        They hold times, and come in any order.
+        """
+        return self.curl
+
 
 def sent(word: str) -> Sent:
     """Return what the line of ``http`` says.

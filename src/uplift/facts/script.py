@@ -17,7 +17,7 @@ from pyinfra.connectors.util import CommandOutput
 from uplift import events
 from uplift.secrets import fingerprint_key
 from uplift.spec.rollout.event import Kind
-from uplift.spec.seen import fingerprint
+from uplift.spec.seen import fingerprint, parts
 
 T = TypeVar("T")
 
@@ -116,10 +116,7 @@ def read(host: Host, fact: type[FactBase[T]], **arguments: Any) -> T:
 
 
 def tell_read(host: Host, fact: type[FactBase[T]], value: T, arguments: Mapping[str, Any]) -> None:
-    """Tell who listens what a fact has found, as a fingerprint.
-
-    A fact whose value holds what changes by itself (times, counts) has a method ``steady`` that
-    returns the rest.
+    """Tell who listens what a fact has found, as fingerprints.
 
     Args:
         host: that was read.
@@ -127,16 +124,32 @@ def tell_read(host: Host, fact: type[FactBase[T]], value: T, arguments: Mapping[
         value: what it found.
         arguments: that it was given.
     """
+    if events.wanted():
+        asked = fingerprint(arguments, fingerprint_key())
+        name = f"{fact.__module__.rpartition('.')[2]}.{fact.__name__}"
+        saw(host, name, value, asked)
+
+
+def saw(host: Host, name: str, value: object, asked: str = "") -> None:
+    """Tell who listens what was understood of a host, as fingerprints.
+
+    Args:
+        host: that was read.
+        name: what was read, as ``nexus.State``.
+        value: what it found.
+        asked: tells one question from another.
+    """
     if not events.wanted():
         return
     key = fingerprint_key()
-    steady = getattr(fact, "steady", None)
+    found = parts(value, key)
     tell(
         host,
         Kind.READ,
-        fact=fact.__name__,
-        key=f"{fact.__module__.rpartition('.')[2]}.{fact.__name__}:{fingerprint(arguments, key)}",
-        fingerprint=fingerprint(steady(value) if steady else value, key),
+        fact=name,
+        key=f"{name}:{asked}" if asked else name,
+        fingerprint=fingerprint(found, key),
+        parts=found,
     )
 
 

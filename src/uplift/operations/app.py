@@ -70,6 +70,7 @@ def deployed(apps: Sequence[App]) -> Generator[StringCommand, None, None]:
     found = _read(whole)
     if state is None or found is None:
         return
+    _foretell(whole, state, found, values, key)
     for one in whole:
         own = {reference: values[reference] for reference in references(one)}
         commands = list(_brought(one, state, found, own, key))
@@ -115,12 +116,35 @@ def _brought(
         host.log(f"{app.name}: {warning}", log_func=logger.warning)
     if todo.action == "nothing":
         return
-    words = f"{app.name}: {', '.join([*([f'to {of.words}'] if of else []), *todo.why])}"
-    script.announce(words)
+    words = _told(app, todo, of)
     text = _text(app, todo, state, values, of)
     seen = [state.seen(app.name_in(slot)) for slot in SLOTS]
     yield job.start(job.identity("app", text, *seen), text, limit=_limit(app))
     script.changed(words)
+
+
+def _told(app: App, todo: Todo, of: Release | None) -> str:
+    return f"{app.name}: {', '.join([*([f'to {of.words}'] if of else []), *todo.why])}"
+
+
+def _foretell(
+    apps: Sequence[App],
+    state: State,
+    found: AppState,
+    values: Values,
+    key: bytes,
+    of: Release | None = None,
+) -> None:
+    """Announce all that will be done: where pyinfra only looks, it stops at the first command."""
+    for one in apps if not host.state.is_executing else ():
+        own = values if of else {reference: values[reference] for reference in references(one)}
+        try:
+            todo = plan(one, state, found, own, key)
+        except Refused as error:
+            script.foresee(f"uplift: {one.name}: {error}")
+            return
+        if todo.action != "nothing":
+            script.announce(_told(one, todo, of))
 
 
 def _text(app: App, todo: Todo, state: State, values: Values, of: Release | None) -> str:
@@ -176,6 +200,7 @@ def rolled_back(
     found = _read([way.app])
     if state is None or found is None:
         return
+    _foretell([way.app], state, found, way.values, key, way.release)
     commands = list(_brought(way.app, state, found, way.values, key, way.release))
     if not commands and not changed:
         host.noop(f"{app.name}: {way.release.words} serves already")

@@ -17,7 +17,7 @@ from uplift.facts.backup import Backups as Found
 from uplift.facts.script import HiddenInput, read_quietly, run_quietly
 from uplift.operations import backup_files, job, script
 from uplift.operations.backup_script import TIME_LIMIT
-from uplift.secrets import require
+from uplift.secrets import fact_salt, require
 from uplift.spec.backup.state import CONFIGURATION, KEY, plan, program, refusal
 from uplift.spec.backup.subjects import Backups
 from uplift.spec.base import near_miss
@@ -48,7 +48,7 @@ def scheduled(settings: Backups) -> Generator[PyinfraCommand, None, None]:
     except UpliftError as error:
         yield script.refuse(f"backup: {error}", code=int(error.exit_code))
         return
-    salt = secrets.token_hex(16)
+    salt = fact_salt()
     files = {name: backup_files.files(name, it, values, salt) for name, it in wanted.items()}
     asked = {
         name: (it.schedule, it.ssh is not None, [file.path for file in files[name]])

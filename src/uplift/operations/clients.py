@@ -103,7 +103,7 @@ def _write(files: list[Wanted], state: HostState, key: bytes) -> Iterator[String
     for line in todo.lines:
         script.changed(f"clients: {line}")
     if todo.errors and not todo.is_empty:
-        script.announce("\n".join(f"clients: {error}" for error in todo.errors))
+        script.foresee("\n".join(f"clients: {error}" for error in todo.errors))
     if todo.is_empty and todo.errors:
         yield script.refuse("\n".join(f"clients: {error}" for error in todo.errors))
     elif todo.is_empty:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 
@@ -17,7 +16,7 @@ from uplift.operations import job, script
 from uplift.operations.container_removal import absent, orphans_listed, pruned, remember_names
 from uplift.operations.container_return import returned
 from uplift.operations.container_script import render, settling
-from uplift.secrets import fingerprint_key, require
+from uplift.secrets import fact_salt, fingerprint_key, require
 from uplift.spec.container.diff import Values
 from uplift.spec.container.models import OURS, Container
 from uplift.spec.container.plan import (
@@ -94,7 +93,7 @@ def read(containers: Sequence[Container]) -> State | None:
     Args:
         containers: as they shall be.
     """
-    salt = secrets.token_hex(16)
+    salt = fact_salt()
     state = read_quietly(host, Containers, HiddenInput(salt), containers=list(containers))
     return None if state is None else replace(state, salt=salt)
 
@@ -151,6 +150,7 @@ def converge(
             f"{name}: not in the settings any more, left as it is: docker rm -f {name}",
             log_func=logger.warning,
         )
+    _foretell(containers, state, values, key, preparation)
     for it in containers:
         try:
             todo = plan(it, state, values, key, preparation.why)
@@ -163,14 +163,53 @@ def converge(
             continue
         changed = True
         text = render(it, todo, state, values, preparation)
-        told = f"{it.name}: {', '.join(todo.why)}; {state.resolved[it.image].words}"
-        script.announce(told)
+        told = _told(it, todo, state)
         id = job.identity("container", text, state.seen(it.name))
         yield job.start(id, text, limit=time_limit(it))
         script.changed(told)
     if not changed:
         host.noop(f"{len(containers)} containers are as they should be")
     return changed
+
+
+def _foretell(
+    containers: Sequence[Container],
+    state: State,
+    values: Values,
+    key: bytes,
+    preparation: Preparation,
+) -> None:
+    """Announce all that will be done: where pyinfra only looks, it stops at the first command."""
+    for it in containers if not host.state.is_executing else ():
+        try:
+            todo = plan(it, state, values, key, preparation.why)
+        except Refused as error:
+            script.foresee(f"uplift: {it.name}: {error}")
+            return
+        if todo.action != "nothing":
+            script.announce(_told(it, todo, state), restarts=_restarts(it, todo))
+
+
+def foretold(containers: Sequence[Container]) -> None:
+    """Announce what will be done about containers, ahead of a command that comes before it.
+
+    Args:
+        containers: as they shall be.
+    """
+    if host.state.is_executing:
+        return
+    state = read(containers)
+    if state is not None:
+        values = require(list(containers))
+        _foretell(containers, state, values, fingerprint_key(), NO_PREPARATION)
+
+
+def _told(it: Container, todo: Plan, state: State) -> str:
+    return f"{it.name}: {', '.join(todo.why)}; {state.resolved[it.image].words}"
+
+
+def _restarts(it: Container, todo: Plan) -> tuple[str, ...]:
+    return (it.name,) if todo.action == "replace" or todo.restart else ()
 
 
 def restarted(it: Container, state: State, values: Values, why: str) -> StringCommand:

@@ -95,7 +95,7 @@ def absent(
         host.noop("these containers are absent")
         return
     told = f"removed: {', '.join([*gone, *empty])}"
-    script.announce(told)
+    script.announce(told, removes=(*gone, *empty))
     text = _removal(gone, empty, delete_data=delete_data)
     yield job.start(job.identity("container", text, repr(kept)), text)
     script.changed(told)
@@ -127,7 +127,7 @@ def pruned(containers: Sequence[Container]) -> Generator[StringCommand, None, No
         host.noop("no image is left over")
         return
     told = f"removed {len(images)} images of old releases"
-    script.announce(told)
+    script.announce(told, removes=images)
     yield script.run(_PRUNE, *images, timeout=600)
     script.changed(told)
 

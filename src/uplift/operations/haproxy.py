@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import secrets
 import shlex
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from pyinfra.context import host
 from uplift.facts.haproxy import Haproxy as Found
 from uplift.facts.script import HiddenInput, read_quietly
 from uplift.operations import job, script
-from uplift.secrets import require
+from uplift.secrets import fact_salt, require
 from uplift.spec.app.models import App
 from uplift.spec.errors import Problem, SettingsError, UpliftError
 from uplift.spec.haproxy import Haproxy
@@ -45,7 +44,7 @@ def configured(settings: Haproxy, apps: Sequence[App]) -> Generator[StringComman
         haproxy.configured(name="HAProxy", settings=Haproxy(), apps=[console])
     """
     proxied = [app for app in apps if app.proxy == "haproxy"]
-    salt = secrets.token_hex(16)
+    salt = fact_salt()
     try:
         pems = certificates(settings)
         template = read(settings.template, "haproxy.template")

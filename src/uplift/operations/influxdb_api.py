@@ -12,7 +12,7 @@ from pyinfra.api.state import State as Run
 from pyinfra.context import host
 
 from uplift.facts.influxdb import InfluxDB as Server
-from uplift.facts.script import HiddenInput, read_quietly
+from uplift.facts.script import HiddenInput, read_quietly, saw
 from uplift.operations import http, influxdb_files, script
 from uplift.secrets import keep, peek, resolve
 from uplift.spec.errors import UpliftError
@@ -182,6 +182,7 @@ def _read(settings: InfluxDB) -> State | Answers | None:
             raise Refused(msg)
         state = understand(settings, answers.responses, number, found.files)
         if state is not None:
+            saw(host, "influxdb.State", state, settings.address)
             return replace(state, stored=_stored(settings))
         number *= 2
     msg = f"{settings.address}: more than {MOST_PAGES} pages of organisations, users or buckets"

@@ -14,7 +14,7 @@ from pyinfra.context import host
 
 from uplift.facts.nexus import Found
 from uplift.facts.nexus import Nexus as Server
-from uplift.facts.script import HiddenInput, read_quietly
+from uplift.facts.script import HiddenInput, read_quietly, saw
 from uplift.operations import http, script
 from uplift.secrets import fingerprint_key, require, resolve
 from uplift.spec.errors import UpliftError
@@ -164,7 +164,9 @@ def _ask(server: _Server, password: Secret) -> tuple[Found | None, State | NotYe
         msg = f"{server.address}: {answers}"
         raise Refused(msg)
     try:
-        return found, understand(server.settings, asked, answers.responses, load(found.record))
+        state = understand(server.settings, asked, answers.responses, load(found.record))
+        saw(host, "nexus.State", state, server.address)
+        return found, state
     except Refused as error:
         msg = f"{server.address}: {error}"
         raise Refused(msg) from None

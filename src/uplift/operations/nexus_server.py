@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import secrets
 import shlex
 from collections.abc import Generator
 from dataclasses import replace
@@ -17,7 +16,7 @@ from pyinfra.context import host
 from uplift.facts.nexus_server import Found, NexusServer, NexusTraces
 from uplift.facts.script import HiddenInput, read_quietly
 from uplift.operations import container, script
-from uplift.secrets import fingerprint_key
+from uplift.secrets import fact_salt, fingerprint_key
 from uplift.spec.container import Container
 from uplift.spec.container.diff import same_image
 from uplift.spec.container.image import Image, Reference
@@ -85,7 +84,7 @@ def running(server: Server) -> Generator[StringCommand, None, None]:
 
 
 def _read(server: Server) -> Found | None:
-    salt = secrets.token_hex(16)
+    salt = fact_salt()
     # Of the container the fact needs the name and the image alone.
     asked = spec.container(server, spec.memory(server, 0))
     given: dict[str, Any] = {"container": asked, "place": server.place}

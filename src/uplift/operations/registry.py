@@ -77,6 +77,7 @@ def _converge(settings: Registry, state: State, todo: Plan) -> Iterator[StringCo
     if todo.words:
         done = f"registry: {', '.join(todo.words)}"
         script.announce(done)
+        container.foretold([settings.container()])
         yield script.run(_WRITE, *todo.remove, stdin=_payload(todo.write), timeout=TIME_LIMIT)
         script.changed(done)
     yield from container.converged._inner(containers=[settings.container()])

@@ -43,12 +43,24 @@ def refuse(message: str, code: int = 1) -> StringCommand:
         message: what is wrong and what to do; never a secret.
         code: exit code of the command.
     """
-    _before(message)
-    tell(host, Kind.REFUSED, message)
+    foresee(message)
+    if host.state.is_executing:
+        tell(host, Kind.REFUSED, message)
     return run(f'printf "%s\\n" "$1" >&2; exit {code}', message)
 
 
-def announce(line: str) -> None:
+def foresee(message: str) -> None:
+    """Show that an operation will refuse to go on, where pyinfra only looks.
+
+    Args:
+        message: what is wrong and what to do; never a secret.
+    """
+    if not host.state.is_executing:
+        _show(message)
+        tell(host, Kind.REFUSED, message)
+
+
+def announce(line: str, *, restarts: Sequence[str] = (), removes: Sequence[str] = ()) -> None:
     """Show what an operation would do, where pyinfra only looks: with ``--dry``, or before it asks.
 
     pyinfra then stops at the operation's first command, and shows no more than that there is one:
@@ -57,10 +69,12 @@ def announce(line: str) -> None:
 
     Args:
         line: what would change, or why nothing will; never a secret.
+        restarts: what stops and starts again for it, as a container's name.
+        removes: what is gone afterwards and does not come back.
     """
-    _before(line)
     if not host.state.is_executing:
-        _tell_change(line, done=False)
+        _show(line)
+        _tell_change(line, done=False, restarts=list(restarts), removes=list(removes))
 
 
 def changed(line: str) -> None:
@@ -69,18 +83,16 @@ def changed(line: str) -> None:
     Args:
         line: what changed; never a secret.
     """
-    for part in line.splitlines():
-        host.log(part)
+    _show(line)
     _tell_change(line, done=host.state.is_executing)
 
 
-def _before(line: str) -> None:
-    if not host.state.is_executing:
-        for part in line.splitlines():
-            host.log(part)
+def _show(line: str) -> None:
+    for part in line.splitlines():
+        host.log(part)
 
 
-def _tell_change(line: str, *, done: bool) -> None:
+def _tell_change(line: str, *, done: bool, **effects: list[str]) -> None:
     for part in line.splitlines():
         subject = part.partition(":")[0] if ":" in part else ""
-        tell(host, Kind.CHANGE, part, subject=subject, done=done)
+        tell(host, Kind.CHANGE, part, subject=subject, done=done, **effects)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import atexit
+import inspect
 import json
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import gevent  # type: ignore[import-untyped]
@@ -57,11 +59,18 @@ def _operations(state: State, host: Host) -> list[dict[str, Any]]:
         found.append(
             {
                 "name": _name(state, hash),
+                "function": _function(of_host.command_generator),
                 "change": of_host.operation_meta._maybe_is_change if looked else None,
                 "conditional": bool(of_host.global_arguments.get("_if")),
             }
         )
     return found
+
+
+def _function(generator: Callable[[], object]) -> str:
+    """Return which operation it is, as ``pyinfra.operations.files.file``."""
+    function = inspect.getclosurevars(generator).nonlocals.get("func")
+    return f"{function.__module__}.{function.__qualname__}" if function else ""
 
 
 def _name(state: State, hash: str) -> str:

@@ -6,7 +6,7 @@ controller where it is used, in this order: environment variable, ``secrets.age`
 """
 
 from uplift.secrets.errors import MissingSecretError
-from uplift.secrets.files import fingerprint_key
+from uplift.secrets.files import fact_salt, fingerprint_key
 from uplift.secrets.lookup import (
     check_keepable,
     forget,
@@ -25,6 +25,7 @@ __all__ = [
     "Secret",
     "SecretRef",
     "check_keepable",
+    "fact_salt",
     "fingerprint_key",
     "forget",
     "keep",

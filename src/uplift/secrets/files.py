@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
+import hmac
 import os
 import secrets
 import stat
@@ -16,6 +18,9 @@ from uplift.secrets.errors import SecretsError
 from uplift.spec.errors import Exit, UpliftError
 
 FOLDER = ".uplift"
+
+KEY_VARIABLE = "UPLIFT_FINGERPRINT_KEY"
+"""Environment variable with a key for fingerprints that several machines share, in hex."""
 
 
 class LockedError(UpliftError):
@@ -99,13 +104,36 @@ def _part(path: Path, content: bytes, mode: int) -> Path:
 def fingerprint_key() -> bytes:
     """Return the project's key for fingerprints of secrets, made when there is none.
 
-    It never leaves the controller, so that nobody can test guesses against a fingerprint.
+    It never leaves the controller, so that nobody can test guesses against a fingerprint. Where
+    several machines shall understand each other's fingerprints (a plan that another one carries
+    out), ``UPLIFT_FINGERPRINT_KEY`` gives all of them the same one.
+
+    Raises:
+        SecretsError: the variable holds no key.
     """
+    given = os.environ.get(KEY_VARIABLE)
+    if given is not None:
+        try:
+            key = bytes.fromhex(given)
+        except ValueError:
+            key = b""
+        if len(key) < 16:
+            msg = f"{KEY_VARIABLE} is to hold a key: make one with `openssl rand -hex 32`"
+            raise SecretsError(msg)
+        return key
     path = Path.cwd() / FOLDER / "fingerprint.key"
     try:
         return read_private(path)
     except FileNotFoundError:
         return write_once(path, secrets.token_bytes(32))
+
+
+def fact_salt() -> str:
+    """Return what a host puts before a secret's content when it hashes it for a fact.
+
+    Nobody can look such a hash up elsewhere; two reads of the same content are equal.
+    """
+    return hmac.new(fingerprint_key(), b"facts", hashlib.sha256).hexdigest()[:32]
 
 
 @contextlib.contextmanager

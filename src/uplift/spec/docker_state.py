@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 RECORD = "/var/lib/uplift/docker.json"
@@ -13,6 +13,20 @@ RECORD = "/var/lib/uplift/docker.json"
 
 LOADED = "/var/lib/uplift/docker.loaded"
 """Which configuration and CA bundle the daemon that we last started or reloaded has read."""
+
+
+_COUNTS = (
+    "Containers",
+    "ContainersPaused",
+    "ContainersRunning",
+    "ContainersStopped",
+    "Images",
+    "NEventsListener",
+    "NFd",
+    "NGoroutines",
+    "SystemTime",
+)
+"""What ``docker info`` counts: it changes while nobody changes Docker."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +121,14 @@ class DockerState:
     swarm_files: bool = False
     record: Mapping[str, Any] = field(default_factory=dict)
     loaded: Loaded | None = None
+
+    def steady(self) -> dict[str, Any]:
+        """Return all that does not change by itself, for fingerprints."""
+        info = None
+        if self.info is not None:
+            info = {key: value for key, value in self.info.items() if key not in _COUNTS}
+        found = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {**found, "info": info, "busy": None}
 
     @property
     def active(self) -> bool:

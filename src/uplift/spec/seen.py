@@ -1,4 +1,8 @@
-"""A fingerprint of anything that was read: equal when all of it is equal."""
+"""Fingerprints of anything that was read: equal when all of it is equal.
+
+What changes by itself (times, counts, a random id) does not count: an object that holds such things
+has a method ``steady`` that returns the rest.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +34,44 @@ def fingerprint(value: object, key: bytes) -> str:
     return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()[:16]
 
 
+def parts(value: object, key: bytes) -> dict[str, str]:
+    """Return fingerprints of the parts of a value, by name: what moved can then be named.
+
+    Args:
+        value: as for ``fingerprint``.
+        key: likewise.
+
+    Returns:
+        One for each field; for each entry where a field maps names to something, as
+        ``containers.redis``.
+    """
+    found: dict[str, str] = {}
+    for name, part in _named(value):
+        inner = list(_named(part)) if isinstance(part, Mapping) else []
+        found |= {f"{name}.{below}": fingerprint(one, key) for below, one in inner}
+        # Without entries there is still something to compare.
+        found |= {} if inner else {name: fingerprint(part, key)}
+    return found
+
+
+def _named(value: object) -> list[tuple[str, object]]:
+    value = _steady(value)
+    if isinstance(value, Mapping):
+        return [(str(name), part) for name, part in value.items()]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = [field for field in dataclasses.fields(value) if field.compare]
+        return [(field.name, getattr(value, field.name)) for field in fields]
+    return [("all", value)]
+
+
+def _steady(value: object) -> object:
+    steady = getattr(value, "steady", None)
+    return steady() if callable(steady) else value
+
+
 def _plain(value: object) -> object:
     """Return a value as JSON, with its types where two would look the same."""
+    value = _steady(value)
     match value:
         case Enum():
             return [type(value).__name__, value.name]

@@ -57,11 +57,38 @@ class State:
     salt: str = ""
     journals: Mapping[str, str] = field(default_factory=dict)
 
+    def steady(self) -> dict[str, object]:
+        """Return all that does not change by itself, for fingerprints."""
+        return {
+            "docker": self.docker,
+            "limits": self.limits,
+            "containers": {name: _steady(one) for name, one in self.containers.items()},
+            "images": self.images,
+            "resolved": self.resolved,
+            # Docker takes the time of the folder, which changes with what is in it.
+            "volumes": {
+                name: {key: value for key, value in one.items() if key != "CreatedAt"}
+                for name, one in self.volumes.items()
+            },
+            "secrets": self.secrets,
+            "journals": self.journals,
+        }
+
     def seen(self, name: str) -> str:
         """Return what tells one state of a container from another, without its secrets."""
         found = self.containers.get(name, {})
         words = [found.get("Id"), found.get("State", {}).get("StartedAt"), self.journals.get(name)]
         return repr(words)
+
+
+def _steady(found: Mapping[str, Any]) -> dict[str, Any]:
+    kept = ("Id", "Name", "Image", "Path", "Args", "Config", "HostConfig", "Mounts")
+    networks = found.get("NetworkSettings", {}).get("Networks") or {}
+    return {
+        **{key: found.get(key) for key in kept},
+        "Status": found.get("State", {}).get("Status"),
+        "Networks": {name: (one or {}).get("Aliases") for name, one in networks.items()},
+    }
 
 
 def by_word(lines: Iterable[str], what: str) -> dict[str, list[list[str]]]:

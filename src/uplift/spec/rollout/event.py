@@ -16,8 +16,8 @@ class Kind(StrEnum):
     """pyinfra is connected; ``data``: ``pid``, ``hosts`` that it reached."""
     PREPARED = "prepared"
     """A host's deploy files are read; ``data``: ``operations``, in order, each with ``name``,
-    ``change`` (would it change something; null in a run that does not look first) and
-    ``conditional`` (whether it runs is decided in the run)."""
+    ``function`` (which operation it is), ``change`` (would it change something; null in a run that
+    does not look first) and ``conditional`` (whether it runs is decided in the run)."""
     OPERATION_START = "operation-start"
     OPERATION_END = "operation-end"
     HOST_START = "host-start"
@@ -29,10 +29,10 @@ class Kind(StrEnum):
     """``data``: ``attempt``, ``of``."""
     CHANGE = "change"
     """``text``: what an operation of ours would change or has changed; ``data``: ``subject``,
-    ``done`` (false when it was only looked at)."""
+    ``done`` (false when it was only looked at), ``restarts``, ``removes``."""
     READ = "read"
     """An operation of ours read a host; ``data``: ``fact``, ``key`` (which one of its reads),
-    ``fingerprint`` (keyed, of all that was read)."""
+    ``fingerprint`` (keyed, of all that was read), ``parts`` (the same of each part, by name)."""
     UNREAD = "unread"
     """A host could not be read; ``text``: why. The host has failed."""
     REFUSED = "refused"

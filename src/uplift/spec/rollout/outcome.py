@@ -43,6 +43,7 @@ class HostOutcome:
         changed: operations that changed something, or would (when it was only looked at).
         changes: what our own operations said of it, in order.
         reads: fingerprint of what was read first, by the read's key.
+        parts: fingerprints of each part of it, by name, by the read's key.
     """
 
     host: str
@@ -52,6 +53,7 @@ class HostOutcome:
     changed: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
     reads: Mapping[str, str] = field(default_factory=dict)
+    parts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -103,6 +105,7 @@ class _Host:
     changed: dict[str, None] = field(default_factory=dict)
     changes: dict[str, None] = field(default_factory=dict)
     reads: dict[str, str] = field(default_factory=dict)
+    parts: dict[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 class Tally:
@@ -163,7 +166,9 @@ class Tally:
             case Kind.CHANGE:
                 host.changes[event.text] = None
             case Kind.READ:
-                host.reads.setdefault(str(event.data["key"]), str(event.data["fingerprint"]))
+                key = str(event.data["key"])
+                host.reads.setdefault(key, str(event.data["fingerprint"]))
+                host.parts.setdefault(key, dict(event.data.get("parts", {})))
 
     @staticmethod
     def _trouble(host: _Host, event: Event, text: str) -> None:
@@ -196,6 +201,7 @@ class Tally:
             tuple(found.changed),
             tuple(found.changes),
             dict(found.reads),
+            dict(found.parts),
         )
 
     def _verdict(self, name: str, found: _Host, said: Sequence[str]) -> tuple[State, str, str]:
