@@ -157,7 +157,10 @@ def test_a_build_pushes_the_fixed_tag_first_and_leaves_nothing_behind(box: Box) 
     done = build(box)
     made = inputs()
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"images: {made.fixed} is {DIGEST}\n"
+    assert done.stdout.splitlines() == [
+        f"images: {made.fixed} is looked through for secrets",
+        f"images: {made.fixed} is pushed",
+    ]
     assert box.read("pushed").split() == [made.fixed, made.moving]
     assert box.read("Dockerfile") == "FROM a\n"
     assert (box.folder / "source/pyproject.toml").read_text() == "[project]\n"
@@ -249,11 +252,28 @@ def test_a_failed_step_is_shown_by_its_own_lines_without_secrets(box: Box) -> No
     done = build(box)
     assert done.returncode == 1
     assert done.stdout.splitlines() == [
+        "#9 [builder 4/6] RUN uv sync",  # as it began
         "#9 [builder 4/6] RUN uv sync",
         "#9 1.0 no version of x",
         "#9 ERROR: process did not complete",
         "ERROR: failed to solve: x",
         f"images: {inputs().fixed} was not built",
+    ]
+
+
+def test_steps_are_told_as_they_begin_and_end_and_what_they_print_is_not(box: Box) -> None:
+    box.put(
+        "log",
+        "#1 [internal] load build definition\n#1 DONE 0.0s\n#4 [builder 1/2] FROM a\n#4 CACHED\n"
+        f"#5 [builder 2/2] RUN pip install\n#5 0.2 [notice] {PASSWORD}\n#5 DONE 7.1s\n"
+        f"#6 [stage-1 1/1] RUN echo {PASSWORD}\n",
+    )
+    done = build(box)
+    assert done.stdout.splitlines()[:-2] == [
+        "#4 [builder 1/2] FROM a",
+        "#4 CACHED",
+        "#5 [builder 2/2] RUN pip install",
+        "#5 DONE 7.1s",
     ]
 
 

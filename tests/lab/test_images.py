@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import secrets
+import subprocess
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from images_box import Box, Run
+from images_box import LIMIT, PROJECT, SCRIPTS, Box, Run
 
 REPOSITORY = "lab-1:5000/uplift-test/small"
 DOCKERFILE = """
@@ -19,6 +20,8 @@ USER 10001
 ENTRYPOINT []
 CMD ["sleep", "3600"]
 """
+BASE = "registry:5000/registry:2"
+PORT = 18999
 CONTAINER = "uplift-test-small"
 
 
@@ -35,7 +38,7 @@ def box(
     for part in ("docker", "registry", "clients"):
         pyinfra("inventories/lab.py", f"deploys/{part}.py", "-y", "--limit", name)
     folder = tmp_path_factory.mktemp("images")
-    bases = {"registry:2": "registry:5000/registry:2"}
+    bases = {"registry:2": BASE}
     it = Box(name, ssh, dict(environment), folder, REPOSITORY, bases)
     yield it
     it.sh(f"docker rm -f {CONTAINER} {CONTAINER}-2")
@@ -107,3 +110,41 @@ def test_what_runs_without_a_tag_is_listed_and_a_host_that_is_away_is_named(
     assert (stray["tags"], stray["size"]) == ([], None)
     assert stray["hosts"] == {box.name: [f"{CONTAINER}-2"]}
     assert any(one["tags"] for one in found["images"])
+
+
+def test_steps_are_shown_while_the_build_runs(
+    box: Box, small: Callable[..., dict[str, Any]]
+) -> None:
+    # The step ends only once somebody who has read that it began answers at a port of the host.
+    source = box.folder / "waiting"
+    source.mkdir()
+    wait = f"until (: </dev/tcp/127.0.0.1/{PORT}) 2>&1; do sleep 0.2; done; : {box.folder}"
+    (source / "Dockerfile").write_text(f"FROM registry:2\nRUN {json.dumps(['bash', '-c', wait])}\n")
+    file = box.inventory(small(version="1.1.0", source=str(source)), network="host")
+    words = [str(SCRIPTS / "pyinfra"), file, "deploys/images.py", "-y"]
+    with subprocess.Popen(
+        words, cwd=PROJECT, env=box.environment, stdin=subprocess.DEVNULL, text=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stderr
+        begun = next((line for line in process.stderr if "until (:" in line), "")
+        assert box.name in begun
+        box.sh(f"docker run -d --name {CONTAINER}-port -p 127.0.0.1:{PORT}:5000 {BASE}")
+        rest, _ = process.stderr.read(), process.wait(LIMIT)
+    box.sh(f"docker rm -f {CONTAINER}-port")
+    assert process.returncode == 0, rest
+    assert "DONE" in rest and "is pushed" in rest
+
+
+def test_a_failed_step_shows_its_own_lines_and_not_those_of_others(
+    box: Box, small: Callable[..., dict[str, Any]]
+) -> None:
+    source = box.folder / "failing"
+    source.mkdir()
+    noise = "RUN seq -f noise-%g 3000\n"
+    wrong = f"RUN echo {box.folder.name}; echo what went wrong >&2; exit 3\n"
+    (source / "Dockerfile").write_text(f"FROM registry:2\n{noise}{wrong}")
+    assert box.apply(small(version="1.2.0", source=str(source))) == 1
+    assert box.said.count("what went wrong") >= 1 and "exit code: 3" in box.said
+    assert "noise-2999" not in box.said
+    assert box.digest("1.2.0-dockerfile") == ""

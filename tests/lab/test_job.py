@@ -73,6 +73,15 @@ def found_in_jobs(host: dict[str, Any], ssh: Run, word: str) -> str:
     return done.stdout
 
 
+def test_its_output_comes_while_it_runs(host: dict[str, Any], ssh: Run) -> None:
+    # It ends only once somebody has read its first line.
+    script = "echo begin; until [ -e /run/uplift-test-begun ]; do sleep 0.1; done; echo end\n"
+    process = start(host, "test-followed", script)
+    assert process.stdout and process.stdout.readline() == "begin\n"
+    ssh(host["name"], "sudo touch /run/uplift-test-begun")
+    assert finish(process)[:2] == (0, "end\n")
+
+
 def test_a_job_returns_its_log_and_exit_code(host: dict[str, Any]) -> None:
     script = "echo one; echo two >&2; exit 7\n"
     assert finish(start(host, "test-plain", script)) == (

@@ -57,7 +57,8 @@ def built(settings: Images) -> Generator[StringCommand, None, None]:
     for one, text in zip(todo, texts, strict=True):
         # The tag that moves belongs to the state: the same move may be needed a second time.
         seen = f"{found.digests.get(one.inputs.fixed)} {found.digests.get(one.inputs.moving)}"
-        yield job.start(job.identity("images", text, seen), text, limit=settings.time_limit)
+        id = job.identity("images", text, seen)
+        yield job.start(id, text, limit=settings.time_limit, followed=True)
     _tell([one.inputs for one in todo])
 
 

@@ -27,7 +27,9 @@ trap 'rm -rf "$work" "$keys"' EXIT
 trap 'exit 143' TERM
 fail() { echo "images: $1"; exit "${2:-1}"; }
 # A line of others' words that holds a secret is not shown.
-quiet() { if [ -s "$keys/exact" ]; then grep -avF -f "$keys/exact"; else cat; fi; }
+quiet() {
+  if [ -s "$keys/exact" ]; then grep --line-buffered -avF -f "$keys/exact"; else cat; fi
+}
 # $1 reference: its digest, or nothing; 1 when the registry did not answer
 digest() {
   answer=$(ask "$1" "$registry") || return 1
@@ -56,15 +58,29 @@ why() {
   else tail -n 20 "$work/log"; fi
   grep '^ERROR' "$work/log" | tail -n 1 | cut -c 1-500
 }
-build >"$work/log" 2>&1 </dev/null || { why | quiet; fail "$fixed was not built"; }
+# Who waits sees each step begin and end; what steps print is kept for when one fails.
+steps() {
+  known=' '
+  while IFS= read -r line; do
+    number=${line%% *}
+    case $number:${line#"$number "} in
+      "#"*:"[internal]"*) ;;
+      "#"*:"["*) known="$known$number "; printf '%.150s\n' "$line" ;;
+      "#"*:"DONE "* | "#"*:CACHED) case $known in *" $number "*) echo "$line" ;; esac ;;
+    esac
+  done
+}
+{ build; echo "$?" >"$work/code"; } 2>&1 </dev/null | tee "$work/log" | steps | quiet
+[ "$(cat "$work/code")" = 0 ] || { why | quiet; fail "$fixed was not built"; }
 image=$(cat "$work/id") || fail "$fixed: the build named no image"
+echo "images: $fixed is looked through for secrets"
 gate "$image"; code=$?
 [ "$code" != 2 ] || fail "$fixed could not be looked through for secrets, and is not pushed"
 [ "$code" = 0 ] || { docker image rm "$image" >/dev/null 2>&1
   fail "$fixed holds secrets, and is not pushed"; }
 there=$(digest "$fixed") || fail "$registry does not answer"
 # Another host was faster: its image stays.
-[ -n "$there" ] || { push "$image" "$fixed"
+[ -n "$there" ] || { echo "images: $fixed is pushed"; push "$image" "$fixed"
   there=$(digest "$fixed") || fail "$registry does not answer"
   [ -n "$there" ] || fail "$fixed was pushed, but its registry does not have it"; }
 """
@@ -75,7 +91,6 @@ docker pull -q "$name@$there" >"$work/pull" 2>&1 || {
 push "$name@$there" "$moving"
 now=$(digest "$moving") || fail "$registry does not answer"
 [ "$now" = "$there" ] || fail "$moving is $now at its registry, and not $there"
-echo "images: $fixed is $there"
 """
 
 _PRUNE = r"""

@@ -82,15 +82,25 @@ if ! runs; then
 fi
 cat >/dev/null
 flock -u 9
+# What the job has said since this was called last: a step of minutes is seen to live. Nobody reads
+# it after the connection was cut: then writing fails, the job goes on, and its result is kept.
+shown=0
+show() {
+  [ -e "$dir/log" ] || return 0
+  size=$(wc -c <"$dir/log")
+  [ "$size" -gt "$shown" ] || return 0
+  tail -c "+$((shown + 1))" "$dir/log" | head -c "$((size - shown))" || exit 74
+  shown=$size
+}
 end=$(($(date +%s) + $2 + 30))
 while [ ! -e "$dir/rc" ] && { runs || { sleep 1; [ -e "$dir/rc" ]; }; }; do
   [ "$(date +%s)" -lt "$end" ] || { echo "uplift: job $1 is still running" >&2; exit 75; }
+  show
   sleep 0.2
 done
 rc=70
 [ ! -e "$dir/rc" ] || rc=$(cat "$dir/rc")
-# Nobody reads this after the connection was cut: then writing fails, and the result is kept.
-[ ! -e "$dir/log" ] || cat "$dir/log" || exit 74
+show
 if [ -e "$dir/rc" ]; then echo "uplift: job $1: exit code $rc" || exit 74
 else echo "uplift: job $1 ended without a result (killed, or the host went down)" || exit 74; fi
 : >"$dir/fetched"
@@ -113,21 +123,23 @@ def identity(subject: str, *parts: str | bytes) -> str:
     return f"{subject}-{digest.hexdigest()[:16]}"
 
 
-def start(id: str, script: str, *, limit: int = 900) -> StringCommand:
+def start(id: str, script: str, *, limit: int = 900, followed: bool = False) -> StringCommand:
     """Return a command that runs a script as a job and waits for its result.
 
     The script is POSIX sh, runs as root with LC_ALL=C and without input, and travels by stdin
-    into a 0600 file that is removed before the script runs: it may hold secrets. Its output is
-    printed when it has ended, and a last line; its exit code is the command's. Killed: 70.
+    into a 0600 file that is removed before the script runs: it may hold secrets. Its output comes
+    as it is printed, and a last line; its exit code is the command's. Killed: 70.
 
     Args:
         id: as made by ``identity``.
         script: shell text.
         limit: seconds after which the job is stopped (143).
+        followed: people see its output as it comes, however little they asked pyinfra to show.
     """
     if not _ID.fullmatch(id):
         msg = f"a job's id is subject-word in small letters and digits; found {id!r}"
         raise ValueError(msg)
     size = len(f"{_FIRST}{script}".encode())
     words = (id, str(limit), _INSIDE, _FIRST, str(size))
-    return scripts.run(_START, *words, stdin=script, timeout=limit + 120)
+    how = scripts.follow if followed else scripts.run
+    return how(_START, *words, stdin=script, timeout=limit + 120)

@@ -1,10 +1,14 @@
-"""Commands that operations yield: a script with hidden input, and a refusal."""
+"""Commands that operations yield: a script with hidden input, one to watch, and a refusal."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pyinfra.api.arguments import ConnectorArguments
 from pyinfra.api.command import QuoteString, StringCommand
+from pyinfra.api.host import Host
+from pyinfra.api.state import State
+from pyinfra.connectors.util import CommandOutput
 from pyinfra.context import host
 
 from uplift.facts.script import HiddenInput, tell
@@ -25,13 +29,50 @@ def run(
         stdin: what the script reads; this is the way in for secrets. Lines when it is large.
         timeout: seconds after which pyinfra gives up on the command.
     """
+    return StringCommand(*_words(script, args), **_arguments(stdin, timeout))  # type: ignore[arg-type]
+
+
+def follow(
+    script: str,
+    *args: str,
+    stdin: str | Sequence[str] | None = None,
+    timeout: int | None = None,
+) -> StringCommand:
+    """Return a command like ``run``, whose output is shown line by line at any verbosity.
+
+    Args:
+        script: shell text; it is visible in the host's process list, so never holds a secret.
+        args: positional arguments ``$1`` and on; visible as well.
+        stdin: what the script reads; this is the way in for secrets. Lines when it is large.
+        timeout: seconds after which pyinfra gives up on the command.
+    """
+    return _Followed(*_words(script, args), **_arguments(stdin, timeout))  # type: ignore[arg-type]
+
+
+class _Followed(StringCommand):
+    """A command whose output pyinfra shows as it comes, and does not repeat when it fails."""
+
+    def execute(
+        self, state: State, host: Host, connector_arguments: ConnectorArguments
+    ) -> tuple[bool, CommandOutput]:
+        connector_arguments.update(self.connector_arguments)
+        good, output = host.run_shell_command(
+            self, print_output=True, print_input=state.print_input, **connector_arguments
+        )
+        return good, output if good else CommandOutput([])
+
+
+def _words(script: str, args: Sequence[str]) -> list[str | QuoteString]:
+    return ["sh", "-c", QuoteString(script), "uplift", *map(QuoteString, args)]
+
+
+def _arguments(stdin: str | Sequence[str] | None, timeout: int | None) -> dict[str, object]:
     arguments: dict[str, object] = {}
     if stdin is not None:
         arguments["_stdin"] = HiddenInput(stdin)
     if timeout is not None:
         arguments["_timeout"] = timeout
-    quoted = [QuoteString(arg) for arg in args]
-    return StringCommand("sh", "-c", QuoteString(script), "uplift", *quoted, **arguments)  # type: ignore[arg-type]
+    return arguments
 
 
 def refuse(message: str, code: int = 1) -> StringCommand:
