@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -87,3 +88,24 @@ def test_every_dependency_has_a_reason_in_the_architecture_page() -> None:
     page = (ROOT / "docs/architecture.md").read_text()
     names = [requirement.split(">")[0].split("~")[0] for requirement in project["dependencies"]]
     assert [name for name in names if name not in page] == []
+
+
+def pins(kind: str) -> dict[str, str]:
+    """Return the versions that a file of requirements pins."""
+    text = (ROOT / f"requirements/{kind}.txt").read_text()
+    return dict(re.findall(r"^([a-z0-9._-]+)==([^\s;]+)", text, flags=re.MULTILINE))
+
+
+def test_what_runs_has_the_versions_that_are_tested() -> None:
+    tested = pins("dev")
+    other = {name: version for name, version in pins("run").items() if tested[name] != version}
+    assert other == {}
+
+
+def test_the_example_packages_are_built_by_the_pinned_uv_itself() -> None:
+    """Another version of its backend would have to be fetched, from an index that may lack it."""
+    manifests = sorted((ROOT / "examples/maestro/packages").glob("*/pyproject.toml"))
+    needed = {tomllib.loads(one.read_text())["build-system"]["requires"][0] for one in manifests}
+    assert [one for one in needed if one.startswith("uv_build")] == [
+        f"uv_build=={pins('run')['uv']}"
+    ]
