@@ -1,7 +1,12 @@
-"""Bring up the lab, deploy the site, verify and use it, deploy it again: nothing changes."""
+"""Bring up the lab, deploy the site, verify and use it, deploy it again: nothing changes.
+
+Then an application on it, built by Poetry and by uv, switched and taken back under load. `--quick`
+leaves out the application, whose images have to be built.
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -9,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import demo_console
 from rich.console import Console
 from rich.table import Table
 
@@ -83,6 +89,11 @@ def show(first: dict[str, int], verified: dict[str, str], second: dict[str, int]
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="leave out what needs a build")
+    quick = parser.parse_args().quick
+    probers: dict[str, demo_console.Prober] = {}
+    built = 0.0
     try:
         _, lab = step("1. A lab of real hosts", "uplift", "lab", "up", "--yes")
         deploy = ("pyinfra", INVENTORY, DEPLOY, "-y", "--json")
@@ -93,16 +104,23 @@ def main() -> int:
         step("4. Use it: a package of ours, from the Nexus that was just made", *INSTALL)
         run, second_time = step("5. Deploy it again", *deploy, capture=True)
         second = changes(run)
+        if not quick:
+            probers, built = demo_console.run(step)
     except StepFailedError as failed:
         say.print(f"[bold red]demo:[/] {failed}")
         return 1
     show(first, passed(report), second)
     out.print(
         f"lab {lab:.0f} s, first run {first_time:.0f} s, verify {verify_time:.0f} s, "
-        f"second run {second_time:.0f} s"
+        f"second run {second_time:.0f} s" + (f", application {built:.0f} s" if probers else "")
     )
+    if probers:
+        out.print(demo_console.table(probers))
     if any(second.values()):
         say.print("[bold red]demo:[/] the second run changed something: that is a bug")
+        return 1
+    if wrong := demo_console.trouble(probers):
+        say.print(f"[bold red]demo:[/] {wrong}: that is a bug")
         return 1
     out.print(
         "Look around: uplift lab status · uplift verify inventories/lab.py · "

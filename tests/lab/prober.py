@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from statistics import quantiles
 from typing import Self
 
 RATE = 50  # requests a second
@@ -23,14 +24,18 @@ class Prober:
     Args:
         address: of the host.
         port: that it is reached at.
+        path: that is asked for.
         answers: bodies of good answers, counted.
         failures: what else came.
+        seconds: that good answers took.
     """
 
     address: str
     port: int
+    path: str = "/"
     answers: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
     _over: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
 
@@ -48,17 +53,23 @@ class Prober:
         for thread in self._threads:
             thread.join(30)
 
+    def percentile(self, percent: int) -> float:
+        """Return within how many seconds this share of the good answers came."""
+        return quantiles(self.seconds, n=100)[percent - 1]
+
     def _work(self, keep: bool) -> None:
         connection: http.client.HTTPConnection | None = None
         while not self._over.wait(WORKERS / RATE):
             try:
                 if connection is None or not keep:
                     connection = http.client.HTTPConnection(self.address, self.port, timeout=10)
-                connection.request("GET", "/")
+                began = time.monotonic()
+                connection.request("GET", self.path)
                 response = connection.getresponse()
                 body = response.read().decode()
                 if response.status == 200:
                     self.answers[body] += 1
+                    self.seconds.append(time.monotonic() - began)
                 else:
                     self.failures.append(f"status {response.status}")
             except (OSError, http.client.HTTPException) as error:
@@ -67,7 +78,7 @@ class Prober:
 
 
 class WebSocket:
-    """One open WebSocket: what is said on it comes back with the version that answers."""
+    """One open WebSocket at ``/ws``."""
 
     def __init__(self, address: str, port: int) -> None:
         self._socket = socket.create_connection((address, port), timeout=10)
@@ -83,11 +94,24 @@ class WebSocket:
             pass
 
     def say(self, text: str) -> str:
-        """Send a text and return what comes back."""
+        """Send a short text and return what comes back."""
         data = text.encode()
         self._socket.sendall(bytes([0x81, 0x80 | len(data)]) + bytes(4) + data)
-        _, length = self._file.read(2)
-        return self._file.read(length).decode()
+        return self.hear()
+
+    def hear(self) -> str:
+        """Return the next text; raise ConnectionError with the code when it was closed."""
+        while True:
+            first, length = self._file.read(2)
+            if length == 126:
+                length = int.from_bytes(self._file.read(2), "big")
+            data = self._file.read(length)
+            if first & 0x0F == 8:
+                raise ConnectionError(int.from_bytes(data[:2], "big"))
+            if first & 0x0F == 1:
+                return data.decode()
+            # A ping: an answer is due, or the other side takes it for dead.
+            self._socket.sendall(bytes([0x8A, 0x80 | len(data)]) + bytes(4) + data)
 
     def close(self) -> None:
         """End it as a browser does."""

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from pydantic import ValidationError
 from redis import RedisError
 
-from console.notes import Draft, Note, Notes
+from console.notes import Draft, Notes
 
 _LOG = logging.getLogger(__name__)
 
@@ -46,8 +46,7 @@ class Live:
         await socket.accept()
         self._open.add(socket)
         try:
-            newest = [one.model_dump(mode="json") for one in await self._notes.newest()]
-            await socket.send_json({"type": "hello", **self._about, "notes": newest})
+            await socket.send_json(await self._hello())
             while True:
                 await self._heard(socket, await socket.receive_text())
         except WebSocketDisconnect:
@@ -65,13 +64,11 @@ class Live:
             found = error.errors(include_url=False, include_context=False, include_input=False)
             await socket.send_json({"type": "refused", "why": found[0]["msg"]})
 
-    async def tell(self, note: Note) -> None:
-        """Tell every page of a note.
+    async def _hello(self) -> dict[str, Any]:
+        newest = [one.model_dump(mode="json") for one in await self._notes.newest()]
+        return {"type": "hello", **self._about, "notes": newest}
 
-        Args:
-            note: new.
-        """
-        message = {"type": "note", "note": note.model_dump(mode="json")}
+    async def _tell(self, message: dict[str, Any]) -> None:
         for socket in list(self._open):
             # One that has gone is found by its own loop.
             with suppress(WebSocketDisconnect, RuntimeError):
@@ -105,7 +102,9 @@ class Live:
         while True:
             try:
                 async for note in self._notes.news():
-                    await self.tell(note)
+                    # After a time without news every page gets all that it may have missed.
+                    known = {"type": "note", "note": note.model_dump(mode="json")} if note else None
+                    await self._tell(known or await self._hello())
             except RedisError as error:
                 _LOG.warning("no news from Redis", extra={"error": str(error)})
             await asyncio.sleep(AGAIN)

@@ -85,12 +85,17 @@ class Notes:
             await pipe.lpush(KEY, text).ltrim(KEY, 0, KEPT - 1).publish(CHANNEL, text).execute()
         return note
 
-    async def news(self) -> AsyncIterator[Note]:
-        """Give each new note, of whichever console, until the connection is lost."""
+    async def news(self) -> AsyncIterator[Note | None]:
+        """Give each new note, of whichever console, until the connection is lost.
+
+        Before the first comes a None: what was written until then is among the newest notes.
+        """
         async with self._listener.pubsub() as channel:
             await channel.subscribe(CHANNEL)
             async for message in channel.listen():
-                if message["type"] == "message":
+                if message["type"] == "subscribe":
+                    yield None
+                elif message["type"] == "message":
                     yield Note.model_validate_json(message["data"])
 
     async def close(self) -> None:

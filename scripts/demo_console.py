@@ -1,0 +1,87 @@
+"""The demo's application: built by Poetry and by uv, switched under load, taken back and forth."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from rich.table import Table
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests/lab"))
+from prober import RATE, Prober
+
+INVENTORY = "inventories/console.py"
+APP = ("pyinfra", INVENTORY, "deploys/app.py", "-y")
+BACK = ("uplift", "rollback", INVENTORY, "console", "--to")
+Step = Callable[..., tuple[str, float]]
+
+
+def run(step: Step) -> tuple[dict[str, Prober], float]:
+    """Build, deploy, switch, go back and forth, verify.
+
+    Args:
+        step: runs one command, given with the text above it.
+
+    Returns:
+        What was asked of each host during the switches, and the seconds of all steps.
+    """
+    seconds = 0.0
+
+    def do(text: str, *command: str, capture: bool = False) -> str:
+        nonlocal seconds
+        said, took = step(text, *command, capture=capture)
+        seconds += took
+        return said
+
+    for image in ("node", "nginx"):
+        do(f"6. A base for its page: {image}", "uplift", "lab", "image", image)
+    build = ("pyinfra", INVENTORY, "deploys/images.py", "-y")
+    do("7. Build the console: 1.4.0 by Poetry, 2.0.0 by uv", *build)
+    first = ("--data", "app=console", "--data", "tag=1.4.0-poetry")
+    do("8. Run the release of Poetry", *APP, *first)
+    hosts = json.loads(
+        do("9. Ask it all the time", "uplift", "lab", "status", "--json", capture=True)
+    )
+    probers = {
+        host["name"]: Prober(host["address"], int(host["ports"]["80"]), "/version")
+        for host in hosts["hosts"]
+        if "apps" in host["groups"]
+    }
+    with ExitStack() as asking:
+        for prober in probers.values():
+            asking.enter_context(prober)
+        do("10. Switch to the release of uv", *APP)
+        do("11. Back to the release of Poetry", *BACK, "poetry")
+        do("12. Forward again", *BACK, "uv")
+    tests = ("--tests", "tests/verify/test_app.py")
+    do("13. Verify it from the outside", "uplift", "verify", INVENTORY, *tests)
+    return probers, seconds
+
+
+def table(probers: dict[str, Prober]) -> Table:
+    """Return what the hosts answered while their releases were switched."""
+    shown = Table(f"host, {RATE} requests/s", "good", "failed", "versions", "p50", "p99")
+    for name, prober in probers.items():
+        versions = sorted(json.loads(answer)["version"] for answer in prober.answers)
+        shown.add_row(
+            name,
+            str(sum(prober.answers.values())),
+            str(len(prober.failures)),
+            " ".join(versions),
+            f"{prober.percentile(50) * 1000:.0f} ms",
+            f"{prober.percentile(99) * 1000:.0f} ms",
+        )
+    return shown
+
+
+def trouble(probers: dict[str, Prober]) -> str:
+    """Return what must not be in these figures, or nothing."""
+    for name, prober in probers.items():
+        if prober.failures:
+            return f"{name}: requests failed: {prober.failures[:3]}"
+        if len(prober.answers) != 2:
+            return f"{name}: not both releases answered: {sorted(prober.answers)}"
+    return ""
