@@ -6,8 +6,9 @@ pyinfra inventories/prod.py deploys/app.py --data app=console --data tag=1.4.0-p
 
 from pyinfra import host
 
+from uplift.given import apps_of
 from uplift.operations import app, haproxy
-from uplift.settings import apps_of, for_host, with_secrets
+from uplift.settings import for_host, with_secrets
 
 settings = for_host(host)
 chosen = apps_of(host)

@@ -5,8 +5,9 @@ pyinfra inventories/prod.py deploys/rollback.py --data app=console --data to=poe
 
 from pyinfra import host
 
+from uplift.given import app_named, word
 from uplift.operations import app
-from uplift.settings import app_named, ending_pyinfra, word
+from uplift.settings import ending_pyinfra
 
 chosen = app_named(host, word(host, "app"))
 to = word(host, "to", default="previous")

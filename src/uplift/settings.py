@@ -133,8 +133,8 @@ def for_host(host: Host) -> Settings:
     Raises:
         SettingsError: the data is wrong, or no group data was read at all.
     """
-    with _ending_pyinfra():
-        return _checked(host)
+    with ending_pyinfra():
+        return checked(host)
 
 
 def with_secrets(block: B) -> B:
@@ -146,93 +146,9 @@ def with_secrets(block: B) -> B:
     Raises:
         MissingSecretError: lists all that are missing; pyinfra's command line ends with 64.
     """
-    with _ending_pyinfra():
+    with ending_pyinfra():
         require(block)
     return block
-
-
-def word(host: Host, name: str, default: str | None = None) -> str:
-    """Return a text that was given by ``--data``, for a deploy file that asks for one.
-
-    Args:
-        host: pyinfra's host.
-        name: of the data.
-        default: when it was not given; None: it must be.
-
-    Raises:
-        SettingsError: it is missing, or pyinfra took it for a number, as ``1.10`` for 1.1.
-    """
-    with _ending_pyinfra():
-        value = host.data.get(name, default)
-        if isinstance(value, str) and value:
-            return value
-        text = (
-            f"is needed: --data {name}=…"
-            if value is None
-            else f"pyinfra reads it as {value!r}: quote it, as --data '{name}=\"1.10\"'"
-        )
-        raise SettingsError([Problem(path=name, text=text, source="--data")])
-
-
-def app_named(host: Host, name: str) -> App | None:
-    """Return an application of a host; None when only other hosts of the inventory have it.
-
-    Args:
-        host: pyinfra's host.
-        name: of the application.
-
-    Raises:
-        SettingsError: no host of the inventory has it.
-    """
-    for app in for_host(host).apps:
-        if app.name == name:
-            return app
-    with _ending_pyinfra():
-        names = [app.name for one in host.inventory for app in _checked(one).apps]
-        if name not in names:
-            guess = near_miss(name, names)
-            hint = f", did you mean {guess!r}?" if guess else f"; there are: {sorted({*names})}"
-            text = f"no host of the inventory has an application {name!r}{hint}"
-            raise SettingsError([Problem(path="app", text=text, source="--data")])
-    return None
-
-
-def apps_of(host: Host) -> tuple[App, ...]:
-    """Return the applications that a deploy file brings to a host: all, or what ``--data`` says.
-
-    ``--data app=NAME`` is this one alone, ``--data tag=TAG`` with another tag of its image.
-
-    Args:
-        host: pyinfra's host.
-
-    Raises:
-        SettingsError: no host has an application of this name, or the tag is none.
-    """
-    if host.data.get("app") is None and host.data.get("tag") is None:
-        return for_host(host).apps
-    found = app_named(host, word(host, "app"))
-    if found is None:
-        return ()
-    if host.data.get("tag") is None:
-        return (found,)
-    with _ending_pyinfra():
-        tag = word(host, "tag")
-        try:
-            return (found.at(tag),)
-        except ValueError:
-            text = f"is the tag of an image, as '2.0.0-uv', or a digest; found {tag!r}"
-            raise SettingsError([Problem(path="tag", text=text, source="--data")]) from None
-
-
-@contextmanager
-def ending_pyinfra() -> Iterator[None]:
-    """End pyinfra's command line with an error's own exit code, in a deploy file.
-
-    Raises:
-        SystemExit: with the code of the error that was raised inside.
-    """
-    with _ending_pyinfra():
-        yield
 
 
 _SAID: set[str] = set()
@@ -240,7 +156,7 @@ _SAID: set[str] = set()
 
 
 @contextmanager
-def _ending_pyinfra() -> Iterator[None]:
+def ending_pyinfra() -> Iterator[None]:
     """End pyinfra's command line with an error's own exit code: else it prints a traceback.
 
     The first host ends the run. What others find while it ends goes back to pyinfra as the error
@@ -262,7 +178,15 @@ def _ending_pyinfra() -> Iterator[None]:
         raise
 
 
-def _checked(host: Host) -> Settings:
+def checked(host: Host) -> Settings:
+    """Return the settings of a host, where an error is to go on as it is.
+
+    Args:
+        host: pyinfra's host.
+
+    Raises:
+        SettingsError: the data is wrong, or no group data was read at all.
+    """
     data = host.data.dict()
     if not any(name in data for name in BLOCKS) and not Path("group_data").is_dir():
         raise SettingsError([Problem(path=host.name, text=_NO_DATA.format(folder=Path.cwd()))])

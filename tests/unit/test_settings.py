@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from pyinfra.api import Inventory
 
 from uplift import settings as module
+from uplift.given import apps_of
 from uplift.secrets import MissingSecretError
 from uplift.settings import (
     BLOCKS,
     Settings,
-    apps_of,
     for_host,
     from_data,
     sources_of,

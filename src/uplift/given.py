@@ -1,0 +1,86 @@
+"""What `--data` of pyinfra's command line asks a deploy file for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from uplift.settings import checked, ending_pyinfra, for_host
+from uplift.spec.app import App
+from uplift.spec.base import near_miss
+from uplift.spec.errors import Problem, SettingsError
+
+if TYPE_CHECKING:
+    from pyinfra.api.host import Host
+
+
+def word(host: Host, name: str, default: str | None = None) -> str:
+    """Return a text that was given by ``--data``, for a deploy file that asks for one.
+
+    Args:
+        host: pyinfra's host.
+        name: of the data.
+        default: when it was not given; None: it must be.
+
+    Raises:
+        SettingsError: it is missing, or pyinfra took it for a number, as ``1.10`` for 1.1.
+    """
+    with ending_pyinfra():
+        value = host.data.get(name, default)
+        if isinstance(value, str) and value:
+            return value
+        text = (
+            f"is needed: --data {name}=…"
+            if value is None
+            else f"pyinfra reads it as {value!r}: quote it, as --data '{name}=\"1.10\"'"
+        )
+        raise SettingsError([Problem(path=name, text=text, source="--data")])
+
+
+def app_named(host: Host, name: str) -> App | None:
+    """Return an application of a host; None when only other hosts of the inventory have it.
+
+    Args:
+        host: pyinfra's host.
+        name: of the application.
+
+    Raises:
+        SettingsError: no host of the inventory has it.
+    """
+    for app in for_host(host).apps:
+        if app.name == name:
+            return app
+    with ending_pyinfra():
+        names = [app.name for one in host.inventory for app in checked(one).apps]
+        if name not in names:
+            guess = near_miss(name, names)
+            hint = f", did you mean {guess!r}?" if guess else f"; there are: {sorted({*names})}"
+            text = f"no host of the inventory has an application {name!r}{hint}"
+            raise SettingsError([Problem(path="app", text=text, source="--data")])
+    return None
+
+
+def apps_of(host: Host) -> tuple[App, ...]:
+    """Return the applications that a deploy file brings to a host: all, or what ``--data`` says.
+
+    ``--data app=NAME`` is this one alone, ``--data tag=TAG`` with another tag of its image.
+
+    Args:
+        host: pyinfra's host.
+
+    Raises:
+        SettingsError: no host has an application of this name, or the tag is none.
+    """
+    if host.data.get("app") is None and host.data.get("tag") is None:
+        return for_host(host).apps
+    found = app_named(host, word(host, "app"))
+    if found is None:
+        return ()
+    if host.data.get("tag") is None:
+        return (found,)
+    with ending_pyinfra():
+        tag = word(host, "tag")
+        try:
+            return (found.at(tag),)
+        except ValueError:
+            text = f"is the tag of an image, as '2.0.0-uv', or a digest; found {tag!r}"
+            raise SettingsError([Problem(path="tag", text=text, source="--data")]) from None
