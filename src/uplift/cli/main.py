@@ -26,6 +26,7 @@ COMMANDS = {
         "uplift.cli.lock:lock",
         "See who has the hosts, hold or free them.",
     ),
+    "plan": ("uplift.cli.plan:plan", "Say what a run would change, before it does."),
     "publish": ("uplift.cli.publish:publish", "Publish packages to the repositories of an index."),
     "resume": ("uplift.cli.resume:resume", "Go on with a run that was held or killed."),
     "rollback": (

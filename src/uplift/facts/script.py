@@ -166,4 +166,5 @@ def tell(host: Host, kind: Kind, text: str = "", **data: Any) -> None:
         return
     hash = host.current_op_hash
     names = sorted(host.state.get_op_meta(hash).names) if hash else []
+    data = {"id": hash, **data} if hash else data
     events.write(kind, host=host.name, operation=" / ".join(names), text=text, **data)

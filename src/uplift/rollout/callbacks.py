@@ -58,6 +58,7 @@ def _operations(state: State, host: Host) -> list[dict[str, Any]]:
             continue
         found.append(
             {
+                "id": hash,
                 "name": _name(state, hash),
                 "function": _function(of_host.command_generator),
                 "change": of_host.operation_meta._maybe_is_change if looked else None,

@@ -82,10 +82,12 @@ class State:
 
 
 def _steady(found: Mapping[str, Any]) -> dict[str, Any]:
-    kept = ("Id", "Name", "Image", "Path", "Args", "Config", "HostConfig", "Mounts")
+    kept = ("Id", "Name", "Image", "Path", "Args", "Config", "HostConfig")
     networks = found.get("NetworkSettings", {}).get("Networks") or {}
     return {
         **{key: found.get(key) for key in kept},
+        # In an order that changes from one inspection to the next.
+        "Mounts": sorted(map(repr, found.get("Mounts") or ())),
         "Status": found.get("State", {}).get("Status"),
         "Networks": {name: (one or {}).get("Aliases") for name, one in networks.items()},
     }

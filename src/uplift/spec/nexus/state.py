@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import Any
 from urllib.parse import quote
@@ -19,6 +19,17 @@ REST = "/service/rest"
 WRITABLE = f"{REST}/v1/status/writable"
 STATUS = f"{REST}/v1/status"
 COMPACT = "blobstore.compact"
+
+_COUNTS = (
+    "blobCount",
+    "totalSizeInBytes",
+    "availableSpaceInBytes",
+    "currentState",
+    "lastRun",
+    "lastRunResult",
+    "nextRun",
+)
+"""What a server counts: it changes while nobody configures it."""
 
 Resolve = Callable[[SecretRef], Secret]
 
@@ -57,6 +68,20 @@ class State:
     first_password: Secret | None = None
     record: Record = field(default_factory=Record)
     filled: frozenset[str] = frozenset()
+
+    def steady(self) -> dict[str, object]:
+        """Return all that does not change by itself, for fingerprints."""
+        kept = {
+            kind: {
+                name: {key: value for key, value in one.items() if key not in _COUNTS}
+                for name, one in objects.items()
+            }
+            for kind, objects in self.objects.items()
+        }
+        return {
+            **{field.name: getattr(self, field.name) for field in fields(self)},
+            "objects": kept,
+        }
 
     def there(self, kind: str, name: str) -> dict[str, Any] | None:
         """Return an object as the server shows it.

@@ -15,9 +15,10 @@ class Kind(StrEnum):
     BEGUN = "begun"
     """pyinfra is connected; ``data``: ``pid``, ``hosts`` that it reached."""
     PREPARED = "prepared"
-    """A host's deploy files are read; ``data``: ``operations``, in order, each with ``name``,
-    ``function`` (which operation it is), ``change`` (would it change something; null in a run that
-    does not look first) and ``conditional`` (whether it runs is decided in the run)."""
+    """A host's deploy files are read; ``data``: ``operations``, in order, each with ``id``
+    (of the operation, as in events of ours that it tells), ``name``, ``function`` (which one it
+    is), ``change`` (would it change something; null in a run that does not look first) and
+    ``conditional`` (whether it runs is decided in the run)."""
     OPERATION_START = "operation-start"
     OPERATION_END = "operation-end"
     HOST_START = "host-start"

@@ -1,0 +1,222 @@
+"""Plans: what a run would change, bound to what was seen, and refused when a host moved on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from uplift.cli.main import run as uplift
+from uplift.spec.errors import Exit, UsageError
+from uplift.spec.rollout.plan import HostPlan, Plan, Read, Step, differing, load, stale, step
+from uplift.spec.rollout.ways import way_back
+
+UV = "uplift.operations.uv.installed"
+
+
+def made(*hosts: HostPlan, **more: Any) -> Plan:
+    return Plan(
+        uplift="0.1.0",
+        made="2026-11-21T17:21:00Z",
+        by="kim@desk",
+        inventory="inventories/prod.py",
+        deploys=("deploys/site.py",),
+        hosts=hosts,
+        **more,
+    )
+
+
+def host(name: str = "web-1", state: Any = "unchanged", **more: Any) -> HostPlan:
+    return HostPlan(name=name, state=state, **more)
+
+
+# One operation
+
+
+def operation(**more: Any) -> dict[str, Any]:
+    return {"name": "uv", "function": UV, "change": False, "conditional": False, **more}
+
+
+def test_an_operation_that_would_do_nothing_says_nothing() -> None:
+    assert step(operation(), [], [], moved=False) == Step(name="uv", function=UV)
+
+
+def test_an_operation_that_would_change_names_what_restarts_goes_and_comes_back() -> None:
+    told = [
+        {"text": "uv: 1 -> 2", "restarts": ["redis"]},
+        {"text": "uv: 1 removed", "removes": ["1"]},
+    ]
+    found = step(operation(change=True), told, [], moved=False)
+    assert found.effect == "change"
+    assert found.lines == ("uv: 1 -> 2", "uv: 1 removed")
+    assert (found.restarts, found.removes) == (("redis",), ("1",))
+    assert (found.way_back, found.reverts) == ("the version before", True)
+
+
+def test_whether_a_conditional_operation_runs_is_left_open() -> None:
+    assert step(operation(change=True, conditional=True), [], [], moved=False).effect == "maybe"
+
+
+def test_a_refusal_behind_a_change_is_unclear_and_else_an_error() -> None:
+    change = operation(change=True)
+    assert step(change, [], ["no Docker"], moved=True).effect == "unclear"
+    refused = step(change, [], ["no Docker"], moved=False)
+    assert (refused.effect, refused.lines, refused.changes) == ("refused", ("no Docker",), False)
+
+
+def test_stock_operations_have_no_way_back() -> None:
+    assert way_back("pyinfra.operations.files.file") is None
+    assert way_back("") is None
+
+
+@pytest.mark.parametrize(
+    ("states", "code"),
+    [
+        (["unchanged"], Exit.DONE),
+        (["unchanged", "changes"], Exit.PENDING),
+        (["changes", "refused"], Exit.FAILED),
+        (["failed"], Exit.FAILED),
+        (["changes", "failed", "unreachable"], Exit.HELD),
+    ],
+)
+def test_the_exit_code_tells_the_worst_host(states: list[str], code: Exit) -> None:
+    assert made(*(host(str(n), state) for n, state in enumerate(states))).exit_code is code
+
+
+def test_what_a_rollout_cannot_put_back_is_named() -> None:
+    steps = (
+        Step(name="uv", effect="change", reverts=True),
+        Step(name="A file", effect="maybe"),
+        Step(name="Docker", effect="none"),
+    )
+    assert made(host(steps=steps), host("web-2")).irreversible == {"web-1": ("A file",)}
+
+
+# The document
+
+
+def test_a_plan_that_was_kept_comes_back_as_it_was() -> None:
+    plan = made(host(reads={"k": Read(fact="uv.Installed", parts={"root": "1"})}), waves=(("a",),))
+    assert load(plan.model_dump_json(), "plan.json") == plan
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "plan.json: no plan"),
+        ("[]", "plan.json"),
+        ('{"version": 1}', "plan.json: hosts"),
+        ('{"version": 2, "uplift": "9.1"}', "made by uplift 9.1, in version 2"),
+        ('{"version": "x"}', "plan.json: no plan"),
+    ],
+)
+def test_what_is_no_plan_of_ours_is_refused_with_the_reason(text: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        load(text, "plan.json")
+
+
+def test_the_documents_schema_is_the_one_in_the_docs() -> None:
+    schema = Plan.model_json_schema(mode="serialization")
+    jsonschema.validate(json.loads(made(host()).model_dump_json()), schema)
+    text = Path(__file__).parents[2].joinpath("docs/plan.md").read_text()
+    for model in (Plan, HostPlan, Step, Read):
+        missing = [name for name in model.model_fields if f"`{name}`" not in text]
+        assert not missing, (model.__name__, missing)
+
+
+# What moved
+
+SEEN = {"k": Read(fact="container.Containers", parts={"containers.redis": "1", "docker": "2"})}
+
+
+def moved(**parts: str) -> list[str]:
+    return stale(made(host(reads=SEEN)), "web-1", {"k": parts} if parts else {})
+
+
+def test_a_host_that_is_as_it_was_is_not_stale() -> None:
+    assert moved(**{"containers.redis": "1", "docker": "2"}) == []
+
+
+def test_a_host_that_moved_is_named_with_what_moved() -> None:
+    assert moved(**{"containers.redis": "9", "docker": "2", "containers.new": "3"}) == [
+        "web-1: container.Containers: containers.new (new), containers.redis"
+    ]
+    assert moved(docker="2") == ["web-1: container.Containers: containers.redis (gone)"]
+
+
+def test_another_read_than_the_plans_is_stale_and_so_is_another_host() -> None:
+    assert moved() == ["web-1: container.Containers was read for the plan and is not any more"]
+    plan = made(host(reads=SEEN))
+    now = {"k": SEEN["k"].parts, "uv.Installed:1": {}}
+    assert stale(plan, "web-1", now) == ["web-1: uv.Installed was not read for the plan"]
+    assert stale(plan, "web-9", {}) == ["web-9 is not in the plan"]
+
+
+@given(*[st.dictionaries(st.text(max_size=3), st.sampled_from("ab"), max_size=4)] * 2)
+def test_only_equal_parts_do_not_differ(before: dict[str, str], now: dict[str, str]) -> None:
+    assert (differing(before, now) == []) == (before == now)
+
+
+# The command, on this machine
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    down = ("down", {"ssh_hostname": "127.0.0.1", "ssh_port": 1})
+    Path("inventory.py").write_text(f"here = ['@local']\nthere = [{down!r}]\n")
+    Path("deploy.py").write_text(
+        "from pyinfra import host\nfrom pyinfra.operations import files\n"
+        "files.file(name='A file', path=host.data.get('path', 'made'))\n"
+    )
+    return tmp_path
+
+
+def test_a_plan_shows_what_stock_operations_would_change_and_writes_nothing(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(project.rglob("*"))
+    words = ["plan", "inventory.py", "deploy.py", "--limit", "here"]
+    assert uplift(words) == Exit.PENDING
+    shown = capsys.readouterr().out
+    assert "~ A file  files.file" in shown
+    assert "way back: none" in shown
+    assert sorted(project.rglob("*")) == before
+    Path("made").touch()
+    assert uplift(words) == Exit.DONE
+    assert uplift([*words, "--data", "path=1.10"]) == Exit.PENDING
+
+
+def test_a_plan_is_kept_for_its_owner_alone_and_holds_waves(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["plan", "inventory.py", "deploy.py", "--waves", "1,1", "-o", "plan.json", "--json"]
+    assert uplift(words) == Exit.HELD
+    kept = load(Path("plan.json").read_text(), "plan.json")
+    assert Path("plan.json").stat().st_mode & 0o777 == 0o600
+    assert json.loads(capsys.readouterr().out) == json.loads(Path("plan.json").read_text())
+    assert kept.waves == (("@local",), ("down",))
+    assert {one.name: one.state for one in kept.hosts} == {
+        "@local": "changes", "down": "unreachable",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["inventory.py", "deplow.py"], "Did you mean deploy.py?"),
+        (["inventory.py", "deploy.py", "--waves", "heer,1"], "did you mean 'here'?"),
+        (["inventory.py", "deploy.py", "--data", "path"], "write --data path=TEXT"),
+        (["inventory.py", "deploy.py", "-o", "no/p"], "no/p: there is no folder no"),
+    ],
+)
+def test_a_slip_of_the_pen_ends_with_64_and_the_remedy(
+    words: list[str], said: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert uplift(["plan", *words]) == Exit.USAGE
+    assert said in capsys.readouterr().err.replace("\n", " ")
