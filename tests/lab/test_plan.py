@@ -1,0 +1,134 @@
+"""Plans on real hosts: exactly what the run then changes, nothing written, bound to what was seen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from uplift.spec.errors import Exit
+from uplift.spec.rollout.plan import Plan, load, stale
+
+PROJECT = Path(__file__).parents[2]
+SITE = ("inventories/lab.py", "deploys/uv.py", "deploys/clients.py")
+TREE = (
+    "sudo find /etc /opt /root /home /usr/local /var/lib/uplift -xdev "
+    "-printf '%p %y %m %U %l %s %T@\\n' | sort"
+)
+
+Make = Callable[..., Plan]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def deployed(pyinfra: Any) -> None:
+    """What is planned here is there already, as the lab's settings say."""
+    pyinfra("inventories/lab.py", "deploys/certificates.py", *SITE[1:], "-y", "--limit", "lab-2")
+
+
+@pytest.fixture
+def make(uplift: Any, tmp_path: Path) -> Make:
+    """Plan for lab-2, keep the plan, and check the exit code against it."""
+
+    def call(*more: str, deploys: tuple[str, ...] = SITE[1:]) -> Plan:
+        file = tmp_path / "plan.json"
+        words = [SITE[0], *deploys, "--limit", "lab-2", "-o", str(file), *more]
+        done = uplift("plan", *words, check=False)
+        plan = load(file.read_text(), "plan.json")
+        assert done.returncode == plan.exit_code, done.stderr
+        return plan
+
+    return call
+
+
+def lines(plan: Plan) -> list[str]:
+    return [line for host in plan.hosts for step in host.steps for line in step.lines]
+
+
+def test_a_plan_says_what_the_run_then_changes_writes_nothing_and_names_what_moved(
+    make: Make, pyinfra: Any, ssh: Any
+) -> None:
+    ssh("lab-2", "sudo rm /usr/local/bin/uvx; sudo chmod 0644 /root/.netrc")
+    before = ssh("lab-2", TREE).stdout
+    plan = make()
+    assert ssh("lab-2", TREE).stdout == before
+    again = make()
+    assert plan.exit_code is Exit.PENDING
+    assert [(step.effect, step.reverts) for step in plan.hosts[0].steps] == [
+        ("change", True),
+        ("change", False),
+    ]
+    assert plan.hosts == again.hosts
+
+    done = pyinfra(*SITE, "-y", "--limit", "lab-2")
+    said = [line.partition("] ")[2] for line in done.stderr.splitlines()]
+    assert lines(plan) and [line for line in said if line in lines(plan)] == lines(plan)
+
+    # The run moved what it repaired, and nothing else.
+    after = make()
+    assert after.exit_code is Exit.DONE
+    now = {key: read.parts for key, read in after.hosts[0].reads.items()}
+    moved = " ".join(stale(plan, "lab-2", now))
+    assert "uv.Installed: links.uvx" in moved
+    assert "clients.ClientFiles" in moved
+    assert stale(after, "lab-2", now) == []
+
+
+@pytest.mark.slow
+def test_a_host_that_was_changed_in_between_is_named_with_the_file(make: Make, ssh: Any) -> None:
+    plan = make()
+    ssh("lab-2", "echo '# by hand' | sudo tee -a /root/.netrc")
+    try:
+        now = {key: read.parts for key, read in make().hosts[0].reads.items()}
+    finally:
+        ssh("lab-2", "sudo sed -i '/# by hand/d' /root/.netrc")
+    (line,) = stale(plan, "lab-2", now)
+    assert line.startswith("lab-2: clients.ClientFiles: ")
+    assert ".netrc" in line
+
+
+@pytest.fixture
+def planted(tmp_path: Path) -> Iterator[Path]:
+    """A deploy file that says a secret: the scan must find it."""
+    file = tmp_path / "leak.py"
+    file.write_text(
+        "from pyinfra.api.operation import operation\n"
+        "from uplift.operations import script\n"
+        "from uplift.secrets import lab_secret, resolve\n"
+        "@operation()\n"
+        "def leak():\n"
+        "    script.announce('leak: ' + resolve(lab_secret('plan/canary')).reveal())\n"
+        "    yield script.run('true')\n"
+        "leak(name='A leak')\n"
+    )
+    yield file
+
+
+@pytest.mark.slow
+def test_no_secret_is_in_a_plan_and_one_that_was_planted_is_found(
+    make: Make, ssh: Any, planted: Path, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    ssh("lab-2", "sudo rm -f /root/.netrc")
+    make()
+    leaky = make(deploys=(str(planted),))
+    secrets = json.loads((PROJECT / ".uplift/lab-secrets.json").read_text())
+    values = list(_texts(secrets))
+    assert len(values) > 3
+
+    def found(text: str) -> list[str]:
+        return [value for value in values if len(value) > 7 and value in text]
+
+    assert found(leaky.model_dump_json())
+    plan = make()
+    assert plan.exit_code is Exit.PENDING
+    assert found(plan.model_dump_json()) == []
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _texts(inner)
