@@ -24,7 +24,11 @@ _PATTERNS = (
     "templates/installers/*.txt",
     "tests/verify/*.py",
 )
-_LAB = ("group_data/lab.py", "group_data/lab_services.py", "inventories/lab.py")
+_LAB = (
+    *(f"group_data/{name}.py" for name in ("console_apps", "console_builders")),
+    *(f"group_data/{name}.py" for name in ("lab", "lab_services")),
+    *(f"inventories/{name}.py" for name in ("console", "lab")),
+)
 
 # Names under which the files of own/ are written; a dot file would be left out of packages.
 _RENAMED = {"gitignore": ".gitignore", "test_site.py": "tests/verify/test_site.py"}
