@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from uplift.cli import lock as cli
 from uplift.remote.inventory import InventoryHost
-from uplift.rollout import fence
+from uplift.rollout import connector, fence
 from uplift.rollout.lock import BusyError, LockedError, NotLockedError
 from uplift.rollout.locks import Row
 from uplift.spec.errors import Exit
@@ -200,9 +200,25 @@ def test_the_errors_name_their_hosts_and_say_that_nothing_was_touched() -> None:
 
 def test_the_shell_of_a_run_keeps_the_shell_that_the_inventory_names() -> None:
     text = fence.text(7, "r-7", "bash")
-    assert 'bash "$@" 9<&-' in text
-    assert "mine=7" in text
+    assert "\nshell=bash\n" in text
+    assert "\nmine=7\n" in text
     assert "@" not in text.replace('"$@"', "")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        (None, "/x/sh-7"),
+        ("sh", "/x/sh-7"),
+        ("/x/sh-7", "/x/sh-7"),
+        ("/x/sh-7 bash", "/x/sh-7 bash"),
+        ("/bin/bash", "/x/sh-7 /bin/bash"),
+    ],
+)
+def test_an_operation_with_a_shell_of_its_own_stays_behind_the_fence(
+    wanted: str | None, words: str
+) -> None:
+    assert connector.through("/x/sh-7", wanted) == words
 
 
 def test_hosts_behind_the_fence_keep_their_data() -> None:

@@ -17,6 +17,7 @@ SHELL_KEY = "_shell_executable"
 # The lock is held until the command has ended, by this process alone: what the command leaves
 # running must not inherit it, a daemon would keep every later run out.
 _TEXT = """#!/bin/sh
+# uplift-sh-TOKEN [SHELL] -c COMMAND
 # Written by uplift for run @run@: its commands run here, unless a newer run has the host.
 no() { echo "@refused@$1" >&2; exit 75; }
 mine=@token@
@@ -28,7 +29,9 @@ case $token in '' | *[!0-9]*) no "@fence@ holds no token" ;; esac
 [ "$mine" -ge "$token" ] ||
   no "this is a command of run @run@ (token $mine), and $whose (token $token)"
 export UPLIFT_FENCE_TOKEN="$mine"
-@shell@ "$@" 9<&-
+shell=@shell@
+if [ "$1" != -c ]; then shell=$1; shift; fi
+"$shell" "$@" 9<&-
 exit $?
 """
 
