@@ -5,11 +5,11 @@ pyinfra inventories/prod.py deploys/site.py
 
 from pyinfra import host, local
 
-from uplift.operations import container
+from uplift.operations import app, container
 from uplift.settings import for_host
 
 # A wrong folder is refused before any part of the site is looked for.
-for_host(host)
+settings = for_host(host)
 
 # First, because all that follows may be downloaded through a proxy whose CA this is.
 local.include("deploys/certificates.py")
@@ -26,5 +26,7 @@ local.include("deploys/redis.py")
 local.include("deploys/influxdb.py")
 # After the services whose data it is.
 local.include("deploys/backup.py")
+# Applications are deployed by deploys/app.py, when a release is due.
+container.remember_names(app.containers(settings.apps))
 # The last: it names what uplift made here and no deploy above has named.
 container.orphans_listed(name="Containers that no settings name")

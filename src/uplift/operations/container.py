@@ -30,7 +30,7 @@ from uplift.spec.container.plan import (
 from uplift.spec.container.state import State
 from uplift.spec.errors import UpliftError
 
-__all__ = ["absent", "converged", "orphans_listed", "pruned", "returned"]
+__all__ = ["absent", "converged", "orphans_listed", "pruned", "remember_names", "returned"]
 
 
 @operation()
