@@ -21,17 +21,20 @@ from rich.table import Table
 BIN = Path(sys.executable).parent
 INVENTORY = "inventories/lab.py"
 DEPLOY = "deploys/site.py"
-# As an application's host has it: uv reads the login from ~/.netrc, and nobody gets in without.
+ON_APPS = ("pyinfra", INVENTORY, "exec", "--limit", "apps", "--")
+INDEX = "http://lab-1:28081/repository/pypi/simple"
+# As an application's host has it: uv reads the login from ~/.netrc.
 INSTALL = (
-    "pyinfra",
-    INVENTORY,
-    "exec",
-    "--limit",
-    "apps",
-    "--",
+    *ON_APPS,
     "uv venv -q --clear /tmp/demo && uv pip install -q --python /tmp/demo/bin/python "
-    "--index http://lab-1:28081/repository/pypi/simple maestro-core-config && "
+    f"--index {INDEX} maestro-core-config && "
     "uv pip list --python /tmp/demo/bin/python | grep maestro",
+)
+# Nobody gets in without: curl reads no ~/.netrc unless it is told to.
+ANONYMOUS = (
+    *ON_APPS,
+    f"code=$(curl -sS -o /dev/null -w '%{{http_code}}' {INDEX}/maestro-core-config/); "
+    'echo "without a login: $code"; test "$code" = 401',
 )
 say = Console(stderr=True, highlight=False, soft_wrap=True)
 out = Console(highlight=False, soft_wrap=True)
@@ -102,7 +105,8 @@ def main() -> int:
         verify = ("uplift", "verify", INVENTORY, "--json")
         report, verify_time = step("3. Verify it from the outside", *verify, capture=True)
         step("4. Use it: a package of ours, from the Nexus that was just made", *INSTALL)
-        run, second_time = step("5. Deploy it again", *deploy, capture=True)
+        step("5. The same package without a login: the Nexus must say 401", *ANONYMOUS)
+        run, second_time = step("6. Deploy it again", *deploy, capture=True)
         second = changes(run)
         if not quick:
             probers, built = demo_console.run(step)

@@ -37,13 +37,13 @@ def run(step: Step) -> tuple[dict[str, Prober], float]:
         return said
 
     for image in ("node", "nginx"):
-        do(f"6. A base for its page: {image}", "uplift", "lab", "image", image)
+        do(f"7. A base for its page: {image}", "uplift", "lab", "image", image)
     build = ("pyinfra", INVENTORY, "deploys/images.py", "-y")
-    do("7. Build the console: 1.4.0 by Poetry, 2.0.0 by uv", *build)
+    do("8. Build the console: 1.4.0 by Poetry, 2.0.0 by uv", *build)
     first = ("--data", "app=console", "--data", "tag=1.4.0-poetry")
-    do("8. Run the release of Poetry", *APP, *first)
+    do("9. Run the release of Poetry", *APP, *first)
     hosts = json.loads(
-        do("9. Ask it all the time", "uplift", "lab", "status", "--json", capture=True)
+        do("10. Ask it all the time", "uplift", "lab", "status", "--json", capture=True)
     )
     probers = {
         host["name"]: Prober(host["address"], int(host["ports"]["80"]), "/version")
@@ -53,11 +53,11 @@ def run(step: Step) -> tuple[dict[str, Prober], float]:
     with ExitStack() as asking:
         for prober in probers.values():
             asking.enter_context(prober)
-        do("10. Switch to the release of uv", *APP)
-        do("11. Back to the release of Poetry", *BACK, "poetry")
-        do("12. Forward again", *BACK, "uv")
+        do("11. Switch to the release of uv", *APP)
+        do("12. Back to the release of Poetry", *BACK, "poetry")
+        do("13. Forward again", *BACK, "uv")
     tests = ("--tests", "tests/verify/test_app.py")
-    do("13. Verify it from the outside", "uplift", "verify", INVENTORY, *tests)
+    do("14. Verify it from the outside", "uplift", "verify", INVENTORY, *tests)
     return probers, seconds
 
 

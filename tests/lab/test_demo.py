@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
+import runpy
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 PROJECT = Path(__file__).parents[2]
 LIMIT = 2400  # seconds; images are built
+NEXUS = 28081  # port on the lab's host of services
 
 
 @pytest.mark.parametrize(
@@ -40,6 +44,36 @@ def test_the_demo_ends_with_a_table_in_which_the_second_run_changed_nothing(
     asked = re.findall(r"│ (lab-\d)\s+│ (\d+)\s+│ (\d+)\s+│ 1.4.0 2.0.0 │", done.stdout)
     assert [name for name, _, _ in asked] == ([] if words else ["lab-2", "lab-3"])
     assert all(int(good) >= 1000 and failed == "0" for _, good, failed in asked)
+    told = re.findall(r"\[(\S+)\].*without a login: (\d+)", done.stdout + done.stderr)
+    assert sorted(told) == [(host["name"], "401") for host in hosts if "apps" in host["groups"]]
+
+
+@pytest.fixture
+def anonymous_access(lab: dict[str, Any], lab_name: str) -> Iterator[None]:
+    """The lab's Nexus, where somebody let everybody in."""
+    host = lab["hosts"][0]
+    secrets = json.loads((PROJECT / ".uplift/lab-secrets.json").read_text())
+    url = f"http://{host['address']}:{host['ports'][str(NEXUS)]}/service/rest/v1/security/anonymous"
+
+    def let_in(enabled: bool) -> None:
+        wanted = {"enabled": enabled, "userId": "anonymous", "realmName": "NexusAuthorizingRealm"}
+        login = ("admin", secrets["nexus/admin"])
+        requests.put(url, json=wanted, auth=login, timeout=60).raise_for_status()
+
+    let_in(True)
+    yield
+    let_in(False)
+
+
+def test_the_demo_would_fail_where_everybody_gets_the_package(
+    anonymous_access: None, pyinfra: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The control of its step without a login, as it is after the demo above."""
+    monkeypatch.syspath_prepend(PROJECT / "scripts")
+    _, *words = runpy.run_path(str(PROJECT / "scripts/demo.py"))["ANONYMOUS"]
+    done = pyinfra(*words, check=False)
+    assert done.returncode != 0
+    assert "without a login: 200" in done.stdout + done.stderr
 
 
 def test_the_demo_says_why_it_stops_when_a_step_fails(environment: dict[str, str]) -> None:

@@ -72,6 +72,29 @@ def test_a_dry_run_after_the_site_says_that_nothing_would_change(site: None, pyi
     assert {tuple(operation["hosts_with_change"]) for operation in plan["plan"]} == {()}
 
 
+# Their tests alone, so that what is tested is what was installed.
+MAESTRO = """
+set -eu
+rm -rf ~/maestro && mkdir ~/maestro
+cd ~/project/examples/maestro && cp --parents packages/*/tests/*.py ~/maestro
+cd ~/maestro && uv venv -q --python /usr/bin/python3
+uv pip install -q --no-cache --index http://lab-1:28081/repository/pypi/simple \
+    pytest httpx $(ls packages | sed s/$/==1.0.0/)
+.venv/bin/python -m pytest -q -rA --import-mode=importlib packages
+"""
+
+
+def test_the_packages_pass_their_own_tests_as_they_come_from_the_index(
+    site: None, ssh: Run, ship: Callable[[str], None], hosts: list[dict[str, Any]]
+) -> None:
+    app = next(host["name"] for host in hosts if "apps" in host["groups"])
+    ship(app)
+    done = ssh(app, MAESTRO)
+    passed = re.findall(r"^PASSED packages/maestro-core-(\w+)/", done.stdout, flags=re.MULTILINE)
+    assert set(passed) == {"api", "auth", "config", "db", "logging", "monitoring"}
+    assert re.search(rf"^{len(passed)} passed\b", done.stdout, flags=re.MULTILINE), done.stdout
+
+
 DRIFT = """
 set -eu
 cd /home/app
