@@ -20,6 +20,7 @@ COMMANDS = {
     "doctor": ("uplift.cli.doctor:doctor", "Check what hosts and controller need, say what to do."),
     "history": ("uplift.cli.history:history", "List the runs of this project."),
     "images": ("uplift.cli.images:images", "List what was built, and which hosts run it."),
+    "drift": ("uplift.cli.status:drift", "Say where hosts are not as their settings say."),
     "init": ("uplift.cli.init:init", "Write a commented project of your own."),
     "lab": ("uplift.cli.lab:lab", "Real hosts on this machine to try everything on."),
     "lock": (
@@ -36,6 +37,7 @@ COMMANDS = {
     "rollout": ("uplift.cli.rollout:rollout", "Change hosts wave by wave, with tests in between."),
     "secrets": ("uplift.cli.secrets:secrets", "Keep secrets in an age-encrypted file."),
     "show": ("uplift.cli.history:show", "Show what a run did."),
+    "status": ("uplift.cli.status:status", "Say what runs where."),
     "verify": ("uplift.cli.verify:verify", "Check the hosts of an inventory from the outside."),
 }
 

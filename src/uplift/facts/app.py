@@ -42,7 +42,16 @@ echo end
 """
 
 
-READ = _SCRIPT.replace("@settled@", job.settled("app"))
+def text(busy: str) -> str:
+    """Return the script that reads everything.
+
+    Args:
+        busy: shell text that sets ``busy`` to what is at work.
+    """
+    return _SCRIPT.replace("@settled@", busy)
+
+
+READ = text(job.settled("app"))
 """The script that reads everything; its arguments are the names of applications."""
 
 

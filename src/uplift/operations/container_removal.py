@@ -13,11 +13,12 @@ from pyinfra.api.state import State as Run
 from pyinfra.context import host
 
 from uplift.facts.container import Releases
-from uplift.facts.script import read
+from uplift.facts.script import read, tell
 from uplift.operations import job, script
 from uplift.spec.container.kept import Kept, surplus
 from uplift.spec.container.models import SECRETS, Container
 from uplift.spec.container.state import STATE
+from uplift.spec.rollout.event import Kind
 
 _NAMED: WeakKeyDictionary[Run, dict[str, set[str]]] = WeakKeyDictionary()
 """Containers that operations of a run of pyinfra have named, by host."""
@@ -31,6 +32,7 @@ def remember_names(containers: Iterable[Container]) -> None:
     """
     names = _NAMED.setdefault(host.state, {}).setdefault(host.name, set())
     names.update(it.name for it in containers)
+    tell(host, Kind.NAMED, names=sorted(names))
 
 
 @operation()

@@ -34,6 +34,8 @@ class Kind(StrEnum):
     READ = "read"
     """An operation of ours read a host; ``data``: ``fact``, ``key`` (which one of its reads),
     ``fingerprint`` (keyed, of all that was read), ``parts`` (the same of each part, by name)."""
+    NAMED = "named"
+    """The settings of a host name containers; ``data``: ``names``."""
     UNREAD = "unread"
     """A host could not be read; ``text``: why. The host has failed."""
     REFUSED = "refused"

@@ -1,0 +1,84 @@
+"""What runs where on real hosts, and drift made by hand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from uplift.spec.errors import Exit
+
+INVENTORY = "inventories/lab.py"
+ORPHAN = (
+    "sudo docker create --name uplift-orphan --label io.uplift.managed=true "
+    "--label io.uplift.subject=gone --label io.uplift.container=gone registry:5000/redis:8"
+)
+TREE = "sudo find /etc /opt /root /var/lib/uplift -xdev -printf '%p %y %m %s %T@\\n' | sort"
+
+
+@pytest.fixture
+def orphan(ssh: Any) -> Iterator[str]:
+    """A container that says of itself that uplift made it."""
+    ssh("lab-2", f"sudo docker pull -q registry:5000/redis:8 && {ORPHAN}")
+    yield "uplift-orphan"
+    ssh("lab-2", "sudo docker rm -f uplift-orphan")
+
+
+@pytest.fixture
+def look(uplift: Any) -> Callable[..., tuple[dict[str, Any], int]]:
+    """Run a command with --json on lab-2."""
+
+    def call(*words: str) -> tuple[dict[str, Any], int]:
+        done = uplift(*words, "--limit", "lab-2", "--json", check=False)
+        return json.loads(done.stdout), done.returncode
+
+    return call
+
+
+def test_drift_finds_what_was_done_by_hand_and_status_shows_it_without_writing(
+    look: Callable[..., tuple[dict[str, Any], int]], pyinfra: Any, ssh: Any, orphan: str
+) -> None:
+    deploys = ("deploys/docker.py", "deploys/uv.py")
+    pyinfra(INVENTORY, "deploys/certificates.py", *deploys, "-y", "--limit", "lab-2")
+    ssh("lab-2", "sudo ln -sfn /nowhere /opt/uv/current")
+    before = ssh("lab-2", TREE).stdout
+    found, code = look("drift", INVENTORY, *deploys)
+    shown, _ = look("status", INVENTORY)
+    assert ssh("lab-2", TREE).stdout == before
+    assert code == Exit.PENDING
+    kinds = {(one["kind"], one["subject"]) for one in found["findings"]}
+    assert ("orphan", orphan) in kinds
+    assert any(kind == "settings" and "uv" in subject for kind, subject in kinds)
+    states = {row["name"]: row["state"] for row in shown["rows"]}
+    assert states[orphan] == "created"
+    assert states["uv"] == "installed"
+
+
+@pytest.mark.slow
+def test_a_host_as_its_settings_say_has_no_drift(
+    look: Callable[..., tuple[dict[str, Any], int]], pyinfra: Any
+) -> None:
+    deploys = ("deploys/docker.py", "deploys/uv.py")
+    pyinfra(INVENTORY, *deploys, "-y", "--limit", "lab-2")
+    found, code = look("drift", INVENTORY, *deploys)
+    assert (found["findings"], found["errors"], code) == ([], {}, Exit.DONE)
+
+
+@pytest.mark.slow
+def test_a_host_that_is_down_has_an_error_of_its_own_and_exit_code_three(
+    uplift: Any, hosts: list[dict[str, Any]], closed_port: int, tmp_path: Any
+) -> None:
+    keys = {"hostname": "address", "port": "port", "user": "user"}
+    keys |= {"key": "identity_file", "known_hosts_file": "known_hosts_file"}
+    data: dict[str, Any] = {f"ssh_{key}": hosts[0][name] for key, name in keys.items()}
+    data["_sudo"] = True
+    inventory = tmp_path / "inventory.py"
+    two = [("up", data), ("down", {**data, "ssh_port": closed_port})]
+    inventory.write_text(f"hosts = {two!r}\n")
+    for words in (["status"], ["drift"]):
+        more = ["deploys/uv.py"] if words == ["drift"] else []
+        done = uplift(*words, str(inventory), *more, "--json", check=False)
+        assert done.returncode == Exit.HELD, done.stderr
+        assert list(json.loads(done.stdout)["errors"]) == ["down"]
