@@ -323,9 +323,9 @@ def test_a_run_is_stopped_at_once_when_that_is_asked_for(watched: Run) -> None:
 
 
 def test_a_run_in_which_nothing_happens_any_more_is_given_up(watched: Run) -> None:
-    found, _ = watched(TWO.format(command="sleep 120"), quiet=6)
+    found, _ = watched(TWO.format(command="sleep 120"), quiet=15)
     assert found.hosts["@local"].operation == "A command"
-    assert "nothing happened for 6 s" in found.text
+    assert "nothing happened for 15 s" in found.text
 
 
 def test_the_child_ends_when_its_listener_raises(watched: Run) -> None:

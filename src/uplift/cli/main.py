@@ -78,8 +78,9 @@ def cli() -> None:
     Deploys stay pyinfra's: pyinfra inventories/prod.py deploys/site.py
 
     \b
-    Exit codes: 0 done · 1 failed · 3 a host could not be reached · 4 another run
-    holds the lock · 64 wrong usage or settings · 130 interrupted
+    Exit codes: 0 done · 1 failed · 2 changes are pending · 3 hosts differ or one could
+    not be reached · 4 another run holds the lock · 5 stale plan or run
+    64 wrong usage or settings · 130 interrupted
     """
 
 

@@ -60,18 +60,19 @@ def plan(
     return made.exit_code
 
 
-def pairs(given: tuple[str, ...]) -> dict[str, str]:
-    """Return what follows ``--data``, by name.
+def pairs(given: tuple[str, ...], option: str = "--data") -> dict[str, str]:
+    """Return what follows an option that is given once for each name.
 
     Args:
         given: each as NAME=TEXT.
+        option: for the error's text.
 
     Raises:
         UsageError: one has no value.
     """
     for one in given:
         if "=" not in one.lstrip("="):
-            raise UsageError(f"--data {one!r} has no value: write --data {one}=TEXT")
+            raise UsageError(f"{option} {one!r} has no value: write {option} {one}=TEXT")
     return dict(one.split("=", 1) for one in given)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +13,27 @@ import yaml
 from rich.markup import escape
 from rich.table import Table
 
-from uplift.cli.output import as_json, error, progress, results
+from uplift.cli.output import error, progress, results
+from uplift.cli.plan import pairs
 from uplift.cli.watching import watch
 from uplift.remote import inventory as inventories
-from uplift.rollout.run import Request, Result, begin, described, planned
+from uplift.remote.inventory import InventoryHost
+from uplift.rollout.run import Request, Result, begin, described, waves
 from uplift.settings import files_of, from_data
 from uplift.spec.container.image import Reference
 from uplift.spec.errors import Exit, UpliftError, UsageError
 from uplift.spec.rollout import Policy
+from uplift.spec.rollout.plan import Plan, load
 
 VERIFY = "tests/verify"
 
 
 @click.command()
-@click.argument("inventory")
-@click.argument("deploys", nargs=-1, required=True, metavar="DEPLOY…")
+@click.argument("inventory", required=False)
+@click.argument("deploys", nargs=-1, metavar="DEPLOY…")
+@click.option("--plan", "plan_file", metavar="FILE", help="Carry out what `uplift plan -o` kept.")
 @click.option("--limit", multiple=True, help="Only this group, or hosts whose name matches.")
-@click.option("--data", "pairs", multiple=True, metavar="NAME=TEXT", help="For the deploy files.")
+@click.option("--data", multiple=True, metavar="NAME=TEXT", help="For the deploy files.")
 @click.option("--waves", metavar="WORDS", help="As 1,25%,100% or databases,apps:1,apps.")
 @click.option("--gate", multiple=True, help=f"Tests between waves (default: {VERIFY}).")
 @click.option("--no-gate", is_flag=True, help="No tests between waves.")
@@ -46,10 +50,11 @@ VERIFY = "tests/verify"
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("--json", "want_json", is_flag=True, help="Print what happens as JSON lines.")
 def rollout(
-    inventory: str,
+    inventory: str | None,
     deploys: tuple[str, ...],
+    plan_file: str | None,
     limit: tuple[str, ...],
-    pairs: tuple[str, ...],
+    data: tuple[str, ...],
     yes: bool,
     want_json: bool,
     **said: Any,
@@ -66,11 +71,19 @@ def rollout(
     3 failed and held, or a host was not reached: the table says who runs what
     4 another run holds a lock · 64 wrong usage or settings · 130 interrupted
     """
-    policy = _policy(inventory, limit, said)
-    request = Request(inventory, deploys, policy, limit, _data(pairs))
-    _, waves = planned(request)
+    plan = _planned(plan_file, inventory, deploys, limit, data) if plan_file else None
+    if plan:
+        inventory, deploys, limit = plan.inventory, plan.deploys, plan.limit
+    if not inventory or not deploys:
+        raise UsageError("name an inventory and at least one deploy file, or a plan by --plan")
+    hosts = tuple(inventories.hosts(inventory, limit))
+    policy = _policy(inventory, hosts, said)
+    request = Request(
+        inventory, hosts, deploys, policy, limit, plan.data if plan else pairs(data), plan
+    )
+    found = waves(request)
     if not yes:
-        _ask(policy, waves)
+        _ask(policy, found)
     with watch(want_json) as seen:
         result = begin(request, seen.tell)
     return shown(result, want_json)
@@ -125,9 +138,9 @@ def _serves(serving: Mapping[str, Any] | UpliftError | None) -> str:
     return ", ".join([*apps, f"uv {serving['uv']}"] if serving["uv"] else apps) or "-"
 
 
-def _policy(inventory: str, limit: tuple[str, ...], said: Mapping[str, Any]) -> Policy:
+def _policy(inventory: str, hosts: Sequence[InventoryHost], said: Mapping[str, Any]) -> Policy:
     """Return the policy: the command line before a file before the group data."""
-    policy = _from_file(said["file"]) if said["file"] else _from_settings(inventory, limit)
+    policy = _from_file(said["file"]) if said["file"] else _from_settings(inventory, hosts)
     gate: tuple[str, ...] | None = said["gate"] or None
     if said["no_gate"]:
         gate = ()
@@ -156,9 +169,9 @@ def _from_file(file: str) -> Policy:
         raise UsageError(f"--policy {file}: {wrong}") from None
 
 
-def _from_settings(inventory: str, limit: tuple[str, ...]) -> Policy:
+def _from_settings(inventory: str, hosts: Sequence[InventoryHost]) -> Policy:
     found: dict[Policy, str] = {}
-    for host in inventories.hosts(inventory, limit):
+    for host in hosts:
         settings = from_data(dict(host.data), files_of(host.data, host.groups, inventory))
         found.setdefault(settings.rollout or Policy(), host.name)
     if len(found) > 1:
@@ -170,28 +183,30 @@ def _from_settings(inventory: str, limit: tuple[str, ...]) -> Policy:
     return next(iter(found))
 
 
-def _budget(policy: Policy, pairs: tuple[str, ...]) -> dict[str, str] | None:
-    if not pairs:
+def _budget(policy: Policy, given: tuple[str, ...]) -> dict[str, str] | None:
+    if not given:
         return None
-    return {**policy.budget.model_dump(), **_split(pairs, "--budget")}
+    return {**policy.budget.model_dump(), **pairs(given, "--budget")}
 
 
-def _data(pairs: tuple[str, ...]) -> dict[str, str]:
-    return _split(pairs, "--data")
+def _planned(
+    file: str,
+    inventory: str | None,
+    deploys: tuple[str, ...],
+    limit: tuple[str, ...],
+    data: tuple[str, ...],
+) -> Plan:
+    """Return a kept plan; it says what is done, so that nothing else may."""
+    if inventory or deploys or limit or data:
+        raise UsageError("--plan says inventory, deploy files, --limit and --data: leave them out")
+    try:
+        return load(Path(file).read_text(encoding="utf-8"), file)
+    except OSError as wrong:
+        raise UsageError(f"--plan {file}: {wrong.strerror}") from None
 
 
-def _split(pairs: tuple[str, ...], option: str) -> dict[str, str]:
-    found = {}
-    for pair in pairs:
-        name, sign, value = pair.partition("=")
-        if not (name and sign):
-            raise UsageError(f"{option} {pair!r} has no value: write {option} {pair}=VALUE")
-        found[name] = value
-    return found
-
-
-def _ask(policy: Policy, waves: tuple[tuple[str, ...], ...]) -> None:
-    for number, wave in enumerate(waves, start=1):
+def _ask(policy: Policy, found: Sequence[Sequence[str]]) -> None:
+    for number, wave in enumerate(found, start=1):
         progress.print(f"wave {number}: {escape(', '.join(wave))}")
     gate = ", ".join(policy.gate) or "none"
     progress.print(
@@ -200,6 +215,3 @@ def _ask(policy: Policy, waves: tuple[tuple[str, ...], ...]) -> None:
     if not sys.stdin.isatty():
         raise UsageError("there is no terminal to ask at: add -y to begin")
     click.confirm("Begin?", abort=True, err=True)
-
-
-__all__ = ["as_json", "rollout", "shown", "table"]

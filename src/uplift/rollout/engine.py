@@ -15,12 +15,17 @@ from uplift.rollout.gate import Gate
 from uplift.rollout.interrupts import Interrupts
 from uplift.rollout.journal import Journal
 from uplift.rollout.lock import Lock
+from uplift.rollout.plan import look
 from uplift.rollout.serving import Serving, serving
 from uplift.spec.errors import UpliftError
 from uplift.spec.rollout.budget import Class
 from uplift.spec.rollout.gate import Comparison, Failure
 from uplift.spec.rollout.journal import HostStep, Run
+from uplift.spec.rollout.plan import HostPlan, load, stale
 from uplift.spec.rollout.policy import Moment, Policy
+
+PLAN = "plan.json"
+"""In the folder of a run that carries out a plan."""
 
 PAUSE_POLL = 0.5  # seconds between looks for an approval
 BAKE_PAUSE = 10.0  # seconds at most between two runs of the gate while a wave bakes
@@ -79,6 +84,8 @@ class Engine:
         request = self.run.request
         self.inventory: str = request["inventory"]
         self.policy = Policy.parse(request["policy"], path="policy", source="the run's journal")
+        kept = journal.folder / PLAN
+        self.plan = load(kept.read_text(), str(kept)) if kept.exists() else None
         self.gate = Gate(self.inventory, self.policy.gate, journal.folder / "gate")
 
     @property
@@ -109,6 +116,8 @@ class Engine:
         if not again:
             self.journal.write("wave", wave=number, hosts=list(todo))
         before = self._baseline(number, todo, again)
+        if self.plan and number > 1:
+            self.look(todo, f"wave-{number}-plan")
         self._check()
         self._intend(todo)
         outcome = self.apply(todo, f"wave-{number}")
@@ -161,6 +170,37 @@ class Engine:
             quiet=self.policy.quiet,
         )
 
+    def look(self, hosts: Sequence[str], name: str) -> tuple[HostPlan, ...]:
+        """Let pyinfra look at hosts, and hold what it sees against the plan of the run.
+
+        Args:
+            hosts: names.
+            name: of the file that its output goes to.
+
+        Raises:
+            Stop: a host is no longer as the plan saw it.
+        """
+        outcome, found = look(
+            self.inventory,
+            self.run.request["deploys"],
+            hosts,
+            log=self.journal.folder / f"{name}.log",
+            data=self.run.request["data"],
+            shell=self.lock.shell,
+            stop=self.interrupts.now,
+            quiet=self.policy.quiet,
+        )
+        if self.plan:
+            moved = [
+                line
+                for host in hosts
+                if host not in self.run.touched and outcome.hosts[host].state != State.UNREACHABLE
+                for line in stale(self.plan, host, outcome.hosts[host].parts)
+            ]
+            if moved:
+                raise Stop("stale", "\n".join(moved))
+        return found
+
     def _record(self, todo: Sequence[str], outcome: Outcome) -> list[str]:
         """Write down what became of each host, and return those that went well."""
         for name in todo:
@@ -169,7 +209,7 @@ class Engine:
             # What was cut short by a second signal stays where it was.
             if one.state is State.UNFINISHED and self.interrupts.now.is_set():
                 continue
-            facts = {} if one.ok else {"words": _words(one)}
+            facts = {} if one.ok else {"words": reason(one)}
             self.journal.write(step, host=name, changed=list(one.changed), **facts)
         for kind in ("done", "failed"):
             self.mark([name for name in todo if self.run.hosts[name] == kind], kind)
@@ -307,8 +347,12 @@ class Engine:
         return serving(self.fleet, self.hosts.values())
 
 
-def _words(one: HostOutcome) -> str:
-    """Return why a host is not done."""
+def reason(one: HostOutcome) -> str:
+    """Return why a host is not done.
+
+    Args:
+        one: what came of it.
+    """
     text = one.text or str(one.state)
     return f"{one.operation}: {text}" if one.operation else text
 

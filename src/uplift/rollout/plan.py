@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from uplift.remote import inventory as inventories
 from uplift.rollout import child
-from uplift.rollout.child import Event, HostOutcome, State
+from uplift.rollout.child import Event, HostOutcome, Outcome, State
+from uplift.rollout.inputs import fingerprint
 from uplift.spec.base import near_miss
 from uplift.spec.errors import UpliftError, UsageError
 from uplift.spec.rollout.event import Kind
@@ -57,26 +59,16 @@ def plan(request: Request, on_event: Callable[[Event], None] = _nothing) -> Plan
     """
     check_deploys(request.deploys)
     hosts = inventories.hosts(request.inventory, request.limit)
-    names = [host.name for host in hosts]
     waves = divided(hosts, request.waves) if request.waves else ()
-    told: list[Event] = []
-
-    def take(event: Event) -> None:
-        told.append(event)
-        on_event(event)
-
     with tempfile.TemporaryDirectory(prefix="uplift-plan-") as folder:
-        outcome = child.run(
+        _, found = look(
             request.inventory,
             request.deploys,
-            names,
-            dry=True,
+            [host.name for host in hosts],
             data=request.data,
             log=Path(folder, "log"),
-            on_event=take,
+            on_event=on_event,
         )
-    if outcome.of(State.UNFINISHED):
-        raise UpliftError(f"the deploy files could not be run\n{outcome.text}")
     return Plan(
         uplift=version("pyinfra-uplift"),
         made=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -86,8 +78,44 @@ def plan(request: Request, on_event: Callable[[Event], None] = _nothing) -> Plan
         limit=tuple(request.limit),
         data=dict(request.data),
         waves=waves,
-        hosts=tuple(_host(outcome.hosts[name], told) for name in names),
+        inputs=fingerprint(request.inventory, request.deploys, request.data),
+        hosts=found,
     )
+
+
+def look(
+    inventory: str,
+    deploys: Sequence[str],
+    hosts: Sequence[str],
+    *,
+    on_event: Callable[[Event], None] = _nothing,
+    **options: Any,
+) -> tuple[Outcome, tuple[HostPlan, ...]]:
+    """Run deploy files so that they only look.
+
+    Args:
+        inventory: a file, or what else pyinfra takes.
+        deploys: deploy files.
+        hosts: names.
+        on_event: is called with each event.
+        options: as for ``child.run``.
+
+    Returns:
+        What came of it, and what would happen on each host.
+
+    Raises:
+        UpliftError: a deploy file cannot be run.
+    """
+    told: list[Event] = []
+
+    def take(event: Event) -> None:
+        told.append(event)
+        on_event(event)
+
+    outcome = child.run(inventory, deploys, hosts, dry=True, on_event=take, **options)
+    if outcome.of(State.UNFINISHED):
+        raise UpliftError(f"the deploy files could not be run\n{outcome.text}")
+    return outcome, tuple(_host(outcome.hosts[name], told) for name in hosts)
 
 
 def check_deploys(deploys: Sequence[str]) -> None:

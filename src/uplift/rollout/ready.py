@@ -31,7 +31,8 @@ def ready(engine: Engine) -> dict[str, Any]:
         engine: of the run.
 
     Raises:
-        Stop: a host cannot be changed; the words name each one with its reason.
+        Stop: a host cannot be changed, or not be put back as the policy wants; the words name each
+            one with its reason.
     """
     engine.lock.note("looks whether every host can be changed")
     problems = [f"{name}: {found}" for name, found in engine.fleet.each(_look).items() if found]
@@ -41,6 +42,7 @@ def ready(engine: Engine) -> dict[str, Any]:
         for name, found in serving.items()
         if isinstance(found, UpliftError) and name not in engine.fleet.unreachable
     ]
+    problems += [] if problems else _looked(engine)
     if problems:
         raise Stop("not-ready", "\n".join(problems))
     return {name: found for name, found in serving.items() if not isinstance(found, UpliftError)}
@@ -49,3 +51,27 @@ def ready(engine: Engine) -> dict[str, Any]:
 def _look(connection: Connection) -> str:
     done = connection.run(_LOOK, str(DISK))
     return "; ".join((done.stdout + done.stderr).strip().splitlines())
+
+
+def _looked(engine: Engine) -> list[str]:
+    """Let pyinfra look, and return what it could not do, or a revert not undo."""
+    reached = [name for name in engine.run.hosts if name not in engine.fleet.unreachable]
+    found = engine.look(reached, "ready")
+    problems = [
+        f"{one.name}: {one.text}"
+        for one in found
+        if one.state in ("refused", "failed", "unreachable")
+    ]
+    policy = engine.policy
+    if problems or policy.on_failure == "hold" or policy.partial_revert:
+        return problems
+    lasting = {
+        one.name: [step.name for step in one.steps if step.changes and not step.reverts]
+        for one in found
+    }
+    return [
+        f"{name}: {policy.on_failure} cannot put back {', '.join(steps)}: "
+        "--partial-revert says that the rest is enough"
+        for name, steps in lasting.items()
+        if steps
+    ]

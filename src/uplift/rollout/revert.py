@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from uplift.rollout.engine import Engine
+from uplift.rollout.engine import Engine, reason
 from uplift.rollout.names import BACK
 from uplift.spec.errors import Exit, UpliftError
 from uplift.spec.rollout.gate import Failure, compared
@@ -67,11 +67,7 @@ def _hosts(engine: Engine, number: int, hosts: Sequence[str]) -> bool:
         deploys=[str(PUT_BACK)],
         environment={BACK: json.dumps({name: _wanted(engine, name) for name in hosts})},
     )
-    problems = {
-        name: f"{one.operation}: {one.text}" if one.operation else one.text or str(one.state)
-        for name, one in outcome.hosts.items()
-        if not one.ok
-    }
+    problems = {name: reason(one) for name, one in outcome.hosts.items() if not one.ok}
     problems |= _not_as_before(engine, hosts, problems)
     problems |= _worse(engine, number, [name for name in hosts if name not in problems])
     for name in hosts:

@@ -13,17 +13,19 @@ from uplift.remote import inventory as inventories
 from uplift.remote.fleet import Fleet
 from uplift.remote.inventory import InventoryHost
 from uplift.rollout import marks, revert
-from uplift.rollout.engine import Engine, Stop, Tell
+from uplift.rollout.engine import PLAN, Engine, Stop, Tell
 from uplift.rollout.gate import Gate
 from uplift.rollout.inputs import fingerprint
 from uplift.rollout.interrupts import Interrupts
 from uplift.rollout.journal import Journal, actor, found
 from uplift.rollout.lock import Lock
+from uplift.rollout.plan import check_deploys
 from uplift.rollout.ready import ready
 from uplift.rollout.serving import Serving
 from uplift.spec.errors import Exit, UpliftError, UsageError
 from uplift.spec.rollout import Policy
 from uplift.spec.rollout.journal import Run
+from uplift.spec.rollout.plan import Plan
 from uplift.spec.rollout.waves import divided
 
 
@@ -39,17 +41,21 @@ class Request:
 
     Args:
         inventory: a file.
+        hosts: that are selected of it, in its order.
         deploys: deploy files, in their order.
         policy: how it goes.
         limit: groups or patterns of host names.
         data: for the deploy files; never a secret.
+        plan: that is carried out; a host that has moved on since is refused.
     """
 
     inventory: str
+    hosts: tuple[InventoryHost, ...]
     deploys: tuple[str, ...]
     policy: Policy
     limit: tuple[str, ...] = ()
     data: Mapping[str, str] = field(default_factory=dict)
+    plan: Plan | None = None
 
 
 @dataclass(frozen=True)
@@ -72,30 +78,23 @@ class Result:
         return Exit(self.run.exit_code if self.run.exit_code is not None else Exit.HELD)
 
 
-def planned(request: Request) -> tuple[list[InventoryHost], tuple[tuple[str, ...], ...]]:
-    """Return the hosts of a request and its waves; refuse what cannot be begun.
+def waves(request: Request) -> tuple[tuple[str, ...], ...]:
+    """Return the waves of a request; refuse what cannot be begun.
 
     Args:
         request: what is asked for.
 
     Raises:
-        UsageError: a deploy file or a test is not there, no host is selected, or waves are wrong.
+        UsageError: a deploy file or a test is not there, or waves are wrong.
     """
-    missing = [file for file in request.deploys if not Path(file).is_file()]
-    if missing:
-        raise UsageError(f"no deploy file {missing[0]} in {Path.cwd()}{_there(missing[0])}")
+    check_deploys(request.deploys)
     Gate(request.inventory, request.policy.gate, Path()).check()
-    hosts = inventories.hosts(request.inventory, request.limit)
-    waves = divided(hosts, request.policy.waves)
-    late = [number for number in request.policy.pause_after if number >= len(waves)]
+    planned = request.plan.waves if request.plan else ()
+    found = planned or divided(request.hosts, request.policy.waves)
+    late = [number for number in request.policy.pause_after if number >= len(found)]
     if late:
-        raise UsageError(f"pause_after {late[0]}: there are {len(waves)} waves, nothing is after")
-    return hosts, waves
-
-
-def _there(file: str) -> str:
-    beside = sorted(str(path) for path in Path(file).parent.glob("*.py"))
-    return f"\nThere are: {', '.join(beside)}" if beside else ""
+        raise UsageError(f"pause_after {late[0]}: there are {len(found)} waves, nothing is after")
+    return found
 
 
 def begin(request: Request, tell: Tell) -> Result:
@@ -108,19 +107,26 @@ def begin(request: Request, tell: Tell) -> Result:
     Raises:
         UpliftError: nothing was begun.
     """
-    hosts, waves = planned(request)
+    inputs = fingerprint(request.inventory, request.deploys, request.data)
+    if request.plan and request.plan.inputs != inputs:
+        raise StaleError(
+            "deploy files, settings or uplift itself are not those that the plan was made with: "
+            "plan again"
+        )
     plain = {
         "inventory": request.inventory,
         "deploys": list(request.deploys),
         "limit": list(request.limit),
         "data": dict(request.data),
         "policy": request.policy.model_dump(mode="json"),
-        "waves": [list(wave) for wave in waves],
+        "waves": [list(wave) for wave in waves(request)],
         "actor": actor(),
-        "inputs": fingerprint(request.inventory, request.deploys, request.data),
+        "inputs": inputs,
     }
     with Journal.begin(plain, tell) as journal:
-        return _carried(journal, hosts, tell)
+        if request.plan:
+            (journal.folder / PLAN).write_text(request.plan.model_dump_json())
+        return _carried(journal, request.hosts, tell)
 
 
 def resume(run: str, tell: Tell) -> Result:
@@ -264,6 +270,8 @@ def _stopped(engine: Engine, stop: Stop) -> Result:
     engine.journal.write("interrupted", reason=stop.kind, words=stop.words)
     policy = engine.policy
     engine.tell_hooks("failure", reason=stop.kind, words=stop.words)
+    if stop.kind == "stale":
+        return _end(engine, "held" if engine.run.touched else "refused", Exit.STALE, stop.words)
     if stop.asked or policy.on_failure == "hold":
         code = Exit.HELD if engine.run.touched else Exit.FAILED
         if stop.kind == "interrupted":

@@ -1,0 +1,224 @@
+"""Rollouts of an application over real hosts: bad releases, and the fleet put back by digest."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.lab.app_box import REPOSITORY
+from tests.lab.prober import Prober
+
+pytest_plugins = ["tests.lab.app_box"]
+
+PROJECT = Path(__file__).parents[2]
+GATE = "tests/lab/rollout_gate_app"
+NAMES = ("lab-1", "lab-2", "lab-3")
+INVENTORY = """
+import json
+from pathlib import Path
+from uplift.lab import inventory as _inventory
+
+_groups = _inventory.groups_or_exit()
+_hosts = dict([*_groups["services"], *_groups["apps"]])
+_apps = json.loads(Path("apps.json").read_text())
+rollout = [(name, {**_hosts[name], **_apps[name]}) for name in sorted(_apps)]
+"""
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@dataclass
+class Fleet:
+    """Three hosts with an application, and a project whose settings say which release."""
+
+    folder: Path
+    uplift: Run
+    ssh: Run
+    hosts: list[dict[str, Any]]
+
+    def want(self, tag: str, others: Mapping[str, str] | None = None, **fields: Any) -> None:
+        """Write settings: a release for every host, or another one for some."""
+        tags = {**dict.fromkeys(NAMES, tag), **(others or {})}
+        data = {name: settings(one, **fields) for name, one in tags.items()}
+        (self.folder / "apps.json").write_text(json.dumps(data))
+
+    def rollout(self, *more: str) -> tuple[int, dict[str, Any], str]:
+        """Roll out; return exit code, result, and what was printed beside it."""
+        words = ["rollout", "inventories/rollout.py", "deploys/app.py", "-y", "--json", *more]
+        done = self.uplift(*words, check=False, cwd=self.folder)
+        last = [line for line in done.stdout.splitlines() if '"kind": "result"' in line]
+        return done.returncode, json.loads(last[-1]) if last else {}, done.stderr
+
+    def sh(self, host: str, script: str) -> str:
+        """Run a script as root."""
+        return str(self.ssh(host, f"sudo sh -c {shlex.quote(script)}").stdout).strip()
+
+    def versions(self) -> list[str]:
+        """Ask each host through HAProxy."""
+        return [self.sh(name, "curl -s http://127.0.0.1/version") for name in NAMES]
+
+    def digests(self) -> set[str]:
+        """Return the images that serve."""
+        script = (
+            "docker inspect -f '{{.Image}}' "
+            "$(docker ps -q --filter label=io.uplift.subject=testapp)"
+        )
+        return {self.sh(name, script) for name in NAMES}
+
+    def prober(self, name: str) -> Prober:
+        """Return a prober of a host."""
+        (host,) = (one for one in self.hosts if one["name"] == name)
+        return Prober(host["address"], int(host["ports"]["80"]))
+
+
+def settings(tag: str, **fields: Any) -> dict[str, Any]:
+    """Return the settings of a host."""
+    app = {
+        "name": "testapp",
+        "image": f"{REPOSITORY}:{tag}",
+        "port": 8000,
+        "slot_ports": [18001, 18002],
+        "routes": [{}],
+        "hold": 2,
+        "stop_timeout": 5,
+        "ready": {"http": {"port": 8000, "path": "/readyz"}, "stable": 1, "start_period": 6},
+        "drain": {"seconds": 1},
+        **fields,
+    }
+    return {"haproxy": {"binds": [{"address": "*", "port": 80}]}, "apps": [app]}
+
+
+@pytest.fixture(scope="module")
+def whole(
+    built: None,
+    hosts: list[dict[str, Any]],
+    uplift: Run,
+    ssh: Run,
+    pyinfra: Run,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Fleet]:
+    """The hosts with Docker; the application is taken away afterwards."""
+    folder = tmp_path_factory.mktemp("project")
+    for path in PROJECT.iterdir():
+        if path.name not in (".uplift", ".git", "inventories"):
+            (folder / path.name).symlink_to(path)
+    (folder / ".uplift").mkdir()
+    for path in (PROJECT / ".uplift").iterdir():
+        if path.name != "runs":
+            (folder / ".uplift" / path.name).symlink_to(path)
+    (folder / "inventories").mkdir()
+    (folder / "inventories/rollout.py").write_text(INVENTORY)
+    limits = [word for name in NAMES for word in ("--limit", name)]
+    pyinfra("inventories/lab.py", "deploys/docker.py", *limits, "-y")
+    fleet = Fleet(folder, uplift, ssh, hosts)
+    yield fleet
+    for name in NAMES:
+        fleet.sh(
+            name,
+            "docker rm -f testapp-blue testapp-green; rm -rf /var/lib/uplift/releases/testapp "
+            "/etc/uplift/apps/testapp /etc/uplift-test-against; systemctl stop haproxy; "
+            "rm -f /etc/haproxy/haproxy.cfg",
+        )
+
+
+@pytest.fixture
+def old(whole: Fleet) -> Fleet:
+    """Every host serves what Poetry built, and no test is against anything."""
+    whole.want("1.4.0-poetry")
+    code, result, errors = whole.rollout("--no-gate", "--waves", "100%")
+    assert code == 0, (errors, result)
+    for name in NAMES:
+        whole.sh(name, "rm -f /etc/uplift-test-against")
+    assert whole.versions() == ["1.4.0"] * 3
+    return whole
+
+
+def test_a_release_that_is_bad_on_one_host_is_put_back_on_the_whole_fleet_by_digest(
+    old: Fleet,
+) -> None:
+    before = old.digests()
+    old.want("2.0.0-uv", {"lab-3": "2.1.0-uv"})
+    with old.prober("lab-1") as prober:
+        code, result, errors = old.rollout(
+            "--gate", GATE, "--waves", "1,1,1", "--on-failure", "revert-fleet"
+        )
+    assert code == 1, (errors, result)
+    assert result["outcome"] == "reverted"
+    assert [one["step"] for one in result["hosts"]] == ["reverted"] * 3
+    assert old.versions() == ["1.4.0"] * 3
+    assert old.digests() == before
+    assert prober.failures == []
+    assert set(prober.answers) == {"1.4.0", "2.0.0"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("answer", "code", "versions"),
+    [
+        ("hold", 3, ["2.0.0", "1.4.0", "1.4.0"]),
+        ("revert-wave", 3, ["2.0.0", "1.4.0", "1.4.0"]),
+        ("revert-fleet", 1, ["1.4.0", "1.4.0", "1.4.0"]),
+    ],
+)
+def test_each_answer_to_a_release_that_is_bad_on_one_host(
+    old: Fleet, answer: str, code: int, versions: list[str]
+) -> None:
+    old.want("2.0.0-uv", {"lab-2": "2.1.0-uv"})
+    found, result, errors = old.rollout("--gate", GATE, "--waves", "1,1,1", "--on-failure", answer)
+    assert found == code, (errors, result)
+    assert old.versions() == versions
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("answer", ["hold", "revert-wave", "revert-fleet"])
+def test_a_release_that_is_bad_everywhere_changes_nothing_that_serves(
+    old: Fleet, answer: str
+) -> None:
+    before = old.digests()
+    old.want("2.1.0-uv")
+    code, result, errors = old.rollout("--gate", GATE, "--waves", "1,1,1", "--on-failure", answer)
+    assert code == (3 if answer == "hold" else 1), (errors, result)
+    assert old.versions() == ["1.4.0"] * 3
+    assert old.digests() == before
+    assert [one["step"] for one in result["hosts"]][1:] == ["waiting", "waiting"]
+
+
+@pytest.mark.slow
+def test_a_release_that_turns_bad_after_the_switch_is_found_while_it_bakes(old: Fleet) -> None:
+    old.want("2.2.0-uv", hold=0)
+    code, result, errors = old.rollout(
+        "--gate", GATE, "--waves", "1,1,1", "--bake", "30s", "--on-failure", "revert-wave"
+    )
+    assert code == 1, (errors, result)
+    assert old.versions() == ["1.4.0"] * 3
+
+
+@pytest.mark.slow
+def test_a_good_release_that_a_new_test_is_against_is_put_back(old: Fleet) -> None:
+    for name in NAMES:
+        old.sh(name, "echo 2.0.0 >/etc/uplift-test-against")
+    old.want("2.0.0-uv")
+    code, result, errors = old.rollout(
+        "--gate", GATE, "--waves", "2,1", "--on-failure", "revert-wave"
+    )
+    assert code == 1, (errors, result)
+    assert old.versions() == ["1.4.0"] * 3
+    assert "test_it_is_not_the_release" in result["hosts"][0]["words"]
+
+
+@pytest.mark.slow
+def test_a_revert_that_could_not_undo_everything_is_refused_before_the_start(old: Fleet) -> None:
+    old.want("2.0.0-uv", files={})
+    other = settings("2.0.0-uv")
+    other["haproxy"]["binds"].append({"address": "*", "port": 81})
+    (old.folder / "apps.json").write_text(json.dumps(dict.fromkeys(NAMES, other)))
+    code, result, errors = old.rollout("--gate", GATE, "--on-failure", "revert-fleet")
+    assert code == 1, errors
+    assert "cannot put back HAProxy" in result["stopped"]
+    assert old.versions() == ["1.4.0"] * 3
