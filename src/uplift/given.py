@@ -84,3 +84,33 @@ def apps_of(host: Host) -> tuple[App, ...]:
         except ValueError:
             text = f"is the tag of an image, as '2.0.0-uv', or a digest; found {tag!r}"
             raise SettingsError([Problem(path="tag", text=text, source="--data")]) from None
+
+
+def job_hosts(host: Host) -> dict[str, str]:
+    """Return which host of the inventory runs the jobs of each application that has some.
+
+    Args:
+        host: pyinfra's host, whose applications they are.
+
+    Raises:
+        SettingsError: the settings name a host that does not have the application.
+    """
+    with ending_pyinfra():
+        return {app.name: _job_host(host, app) for app in checked(host).apps if app.jobs}
+
+
+def _job_host(host: Host, app: App) -> str:
+    if app.jobs_on is None:
+        # The inventory's order, whatever --limit selects: the same one in every run.
+        return next(one.name for one in host.inventory if _has(one, app.name))
+    names = [one.name for one in host.inventory]
+    if app.jobs_on in names and _has(host.inventory.get_host(app.jobs_on), app.name):
+        return app.jobs_on
+    guess = near_miss(app.jobs_on, names)
+    hint = f", did you mean {guess!r}?" if guess and guess != app.jobs_on else ""
+    text = f"{app.jobs_on!r} is no host of the inventory that has {app.name!r}{hint}"
+    raise SettingsError([Problem(path="apps.jobs_on", text=text)])
+
+
+def _has(host: Host, name: str) -> bool:
+    return any(app.name == name for app in checked(host).apps)

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from uplift.operations import app_script, haproxy
+from uplift.apps import command, logs
+from uplift.facts import app as facts
+from uplift.operations import app_jobs, app_removal, app_script, haproxy
 from uplift.secrets import Secret, SecretRef
 from uplift.spec.app import App
 from uplift.spec.app.plan import Todo
@@ -71,3 +73,36 @@ def test_haproxys_script_gives_the_old_files_back_when_the_new_ones_are_refused(
     assert (done.returncode, done.stderr) == (0, "")
     assert WORD not in found
     assert "the one before stays" in found
+
+
+def test_shells_understand_jobs_and_their_secrets_stay_out_of_sight() -> None:
+    job = {"name": "migrate", "command": ["migrate"], "environment": {"TOKEN": REF}}
+    given = app(proxy="none", jobs=[job], files={"a": {"content": "x"}}, expose_in_environment=True)
+    resolved = Resolved(given.image, "local", local="sha256:1")
+    state = State(docker=True, resolved={given.image: resolved})
+    found = app_jobs._text(given, given.jobs[0], state, {REF: Secret(WORD)})
+    assert WORD not in found
+    assert understood(found) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        app_removal.placed(app_removal.FOUND),
+        app_removal.placed(app_removal.REMOVAL),
+        facts.READ,
+        facts._SCHEMA,
+        facts.Jobs().command(["console"]).get_raw_value(),
+        logs._LOGS,
+        command._EXEC,
+    ],
+)
+def test_shells_understand_what_is_read_and_removed(script: str) -> None:
+    assert understood(script) == (0, "")
+    assert "@" not in script.replace("$@", "").replace("@!", "")
+
+
+def understood(script: str) -> tuple[int, str]:
+    """Let a shell read a script."""
+    done = subprocess.run(["dash", "-n"], input=script, text=True, capture_output=True, check=False)
+    return done.returncode, done.stderr

@@ -16,8 +16,8 @@ import pytest
 
 from uplift.lab.names import path_hash
 
-# Its asserts are as telling as those of a test file.
-pytest.register_assert_rewrite("tests.lab.container_box")
+# Their asserts are as telling as those of a test file.
+pytest.register_assert_rewrite("tests.lab.container_box", "tests.lab.app_box")
 
 PROJECT = Path(__file__).parents[2]
 HERE = Path(__file__).parent

@@ -6,6 +6,7 @@ import base64
 import http.client
 import os
 import socket
+import ssl
 import threading
 import time
 from collections import Counter
@@ -57,12 +58,17 @@ class Prober:
         """Return within how many seconds this share of the good answers came."""
         return quantiles(self.seconds, n=100)[percent - 1]
 
+    def _connection(self) -> http.client.HTTPConnection:
+        if self.tls is None:
+            return http.client.HTTPConnection(self.address, self.port, timeout=10)
+        return http.client.HTTPSConnection(self.address, self.port, timeout=10, context=self.tls)
+
     def _work(self, keep: bool) -> None:
         connection: http.client.HTTPConnection | None = None
         while not self._over.wait(WORKERS / RATE):
             try:
                 if connection is None or not keep:
-                    connection = http.client.HTTPConnection(self.address, self.port, timeout=10)
+                    connection = self._connection()
                 began = time.monotonic()
                 connection.request("GET", self.path)
                 response = connection.getresponse()
@@ -80,8 +86,10 @@ class Prober:
 class WebSocket:
     """One open WebSocket at ``/ws``."""
 
-    def __init__(self, address: str, port: int) -> None:
+    def __init__(self, address: str, port: int, tls: ssl.SSLContext | None = None) -> None:
         self._socket = socket.create_connection((address, port), timeout=10)
+        if tls is not None:
+            self._socket = tls.wrap_socket(self._socket)
         key = base64.b64encode(os.urandom(16)).decode()
         self._socket.sendall(
             f"GET /ws HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\n"

@@ -16,6 +16,7 @@ from uplift.spec.app.foreign import HostImage, foreign, tagged
 from uplift.spec.app.plan import plan
 from uplift.spec.app.release import (
     NotFoundError,
+    Origin,
     Release,
     choose,
     parse,
@@ -272,7 +273,7 @@ def test_a_release_comes_back_with_the_settings_that_it_had(files: dict[str, str
         files={name: {"content": text} for name, text in files.items()},
         secrets={"token": {"secret": "console/token"}},
     )
-    text = record(given, given.image, DIGEST, id="1", by="me", secrets={"console/token": "0"})
+    text = record(given, Origin(given.image, DIGEST, "me"), "1", {"console/token": "0"})
     read = parse(text, "outcome good\nbuilder uv\nlocal sha256:1")
     assert (read.good, read.builder, read.local) == (True, "uv", "sha256:1")
     assert restored(read) == given.model_copy(update={"image": f"r.example/console@{DIGEST}"})
@@ -281,7 +282,7 @@ def test_a_release_comes_back_with_the_settings_that_it_had(files: dict[str, str
 def test_a_record_holds_names_of_secrets_and_keys_of_variables_alone() -> None:
     given = app(secrets={"token": {"secret": "console/token"}}, environment={"A": "b"})
     value = json.loads(
-        record(given, given.image, DIGEST, id="1", by="me", secrets={"console/token": "0"})
+        record(given, Origin(given.image, DIGEST, "me"), "1", {"console/token": "0"})
     )
     assert value["secrets"] == {"console/token": "0"}
     assert value["environment"] == ["A"]

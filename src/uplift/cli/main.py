@@ -18,6 +18,7 @@ COMMANDS = {
     "abort": ("uplift.cli.abort:abort", "End a run that was held or killed."),
     "approve": ("uplift.cli.approve:approve", "Let a run go on that waits for a person."),
     "doctor": ("uplift.cli.doctor:doctor", "Check what hosts and controller need, say what to do."),
+    "exec": ("uplift.cli.apps:execute", "Run a command in an application's container."),
     "history": ("uplift.cli.history:history", "List the runs of this project."),
     "images": ("uplift.cli.images:images", "List what was built, and which hosts run it."),
     "drift": ("uplift.cli.status:drift", "Say where hosts are not as their settings say."),
@@ -27,8 +28,10 @@ COMMANDS = {
         "uplift.cli.lock:lock",
         "See who has the hosts, hold or free them.",
     ),
+    "logs": ("uplift.cli.apps:logs", "Print what an application has printed."),
     "plan": ("uplift.cli.plan:plan", "Say what a run would change, before it does."),
     "publish": ("uplift.cli.publish:publish", "Publish packages to the repositories of an index."),
+    "remove": ("uplift.cli.apps:remove", "Take an application off its hosts."),
     "resume": ("uplift.cli.resume:resume", "Go on with a run that was held or killed."),
     "rollback": (
         "uplift.cli.rollback:rollback",

@@ -28,6 +28,7 @@ from uplift.spec.errors import Exit
 @click.option("--list", "list_", is_flag=True, help="Show the releases that each host has.")
 @click.option("--limit", multiple=True, help="Only this group, or hosts whose name matches.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, on every host.")
+@click.option("--ignore-schema", is_flag=True, help="Do not ask whether the schema is ahead.")
 @click.option("--json", "want_json", is_flag=True, help="Print the results as JSON.")
 def rollback(
     inventory: str,
@@ -36,6 +37,7 @@ def rollback(
     list_: bool,
     limit: tuple[str, ...],
     dry_run: bool,
+    ignore_schema: bool,
     want_json: bool,
 ) -> int:
     """Take APP on the hosts of INVENTORY back to a release as it was.
@@ -52,7 +54,7 @@ def rollback(
         found = listed(inventory, app, limit)
         _show_list(app, found, want_json)
         return Exit.DONE if all(one.reached for one in found) else Exit.HELD
-    result = roll_back(inventory, app, to, limit, dry_run=dry_run)
+    result = roll_back(inventory, app, to, limit, dry_run=dry_run, schema=not ignore_schema)
     if want_json:
         as_json(_document(app, to, result))
     else:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from pyinfra.api.command import QuoteString, StringCommand
 from pyinfra.api.exceptions import FactProcessError
@@ -10,9 +12,12 @@ from pyinfra.api.facts import FactBase
 
 from uplift.facts import job
 from uplift.facts.haproxy import TRAFFIC
-from uplift.spec.app.models import FILES
-from uplift.spec.app.release import RELEASES
+from uplift.spec.app.jobs import JobsState
+from uplift.spec.app.jobs import parse as parse_jobs
+from uplift.spec.app.models import FILES, SchemaCheck
+from uplift.spec.app.release import APPS, RELEASES
 from uplift.spec.app.state import AppState, parse
+from uplift.spec.container.models import OURS
 
 _SCRIPT = rf"""
 export LC_ALL=C PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
@@ -20,6 +25,7 @@ export LC_ALL=C PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 echo "busy $busy"
 pack() {{ base64 -w 0; }}
 for app do
+  [ ! -e "{APPS}/$app.journal" ] || echo "journal $app $(pack <"{APPS}/$app.journal")"
   for dir in "{RELEASES}/$app"/*/; do
     [ -f "$dir/release.json" ] || continue
     id=${{dir%/}}
@@ -37,6 +43,16 @@ format="$format {{{{json .Config.Labels}}}}"
 dk() {{ timeout 60 docker -H unix:///var/run/docker.sock "$@" 2>/dev/null; }}
 ids=$(dk image ls -q --no-trunc | sort -u)
 [ -z "$ids" ] || dk image inspect --format "$format" $ids
+others=$(dk ps -a --no-trunc --format '{{{{.ID}}}} {{{{.Label "{OURS}managed"}}}}' |
+  awk 'NF == 1')
+[ -z "$others" ] || {{
+  echo "strangers $(dk inspect --type container $others | pack)"
+  theirs=$(dk inspect --type container --format '{{{{.Image}}}}' $others | sort -u)
+  echo "their-images $(dk image inspect $theirs | pack)"
+}}
+root=$(dk info --format '{{{{.DockerRootDir}}}}')
+[ -z "$root" ] || echo "room $(df -Pk "$root" | awk 'NR == 2 {{ print $4 }}')"
+cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk '$4 == "0A" {{ print "listening", $2 }}'
 {TRAFFIC}
 echo end
 """
@@ -111,3 +127,119 @@ class ReleaseSecrets(FactBase[dict[str, str] | None]):
         if ["end"] not in lines:
             raise FactProcessError("the secrets of a release: the script was cut off")
         return {words[1]: words[2] if len(words) > 2 else "" for words in lines[:-1]}
+
+
+_JOBS = rf"""
+export LC_ALL=C
+@settled@
+echo "busy $busy"
+for app do
+  for run in "{APPS}/$app.jobs"/*/; do
+    [ "$(cat "$run/rc" 2>/dev/null)" != 0 ] || {{ run=${{run%/}}; echo "done $app ${{run##*/}}"; }}
+  done
+done
+echo end
+"""
+
+
+class Jobs(FactBase[JobsState | None]):
+    """
+    Return the jobs of applications that a host has run, as :class:`JobsState`.
+
+    None means that the host could not be read.
+    """
+
+    @staticmethod
+    def default() -> None:
+        """Return None: pyinfra has failed the host by then."""
+
+    def command(self, apps: Sequence[str]) -> StringCommand:
+        """Return the script.
+
+        + apps: names
+        """
+        text = _JOBS.replace("@settled@", job.settled("jobs"))
+        return StringCommand("sh", "-c", QuoteString(text), "uplift", *map(QuoteString, apps))
+
+    def process(self, output: Iterable[str]) -> JobsState:
+        """Turn the script's lines into a state."""
+        try:
+            return parse_jobs(output)
+        except (ValueError, KeyError, IndexError) as error:
+            raise FactProcessError(f"jobs: {error}") from error
+
+
+# As what serves sees the database: its image, variables, mounts and networks. It may have ended:
+# that is when a rollback is wanted.
+_SCHEMA = r"""
+export LC_ALL=C PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin" HOME=/root
+umask 077
+dk() { timeout 60 docker -H unix:///var/run/docker.sock "$@"; }
+serves=$1 limit=$2 first=$6; name=$1-schema-check
+if ! image=$(dk inspect --type container --format '{{.Image}}' "$serves" 2>/dev/null); then
+  echo nobody; echo end; exit 0
+fi
+export UPLIFT_TO_TAG=$3 UPLIFT_TO_DIGEST=$4 UPLIFT_TO_RELEASE=$5
+shift 6
+env=$(mktemp); trap 'rm -f "$env"' EXIT
+dk inspect --format '{{range .Config.Env}}{{println .}}{{end}}' "$serves" | grep = >"$env"
+network=$(dk inspect --format '{{.HostConfig.NetworkMode}}' "$serves")
+user=$(dk inspect --format '{{.Config.User}}' "$serves")
+hosts=$(dk inspect --format '{{range .HostConfig.ExtraHosts}}--add-host={{.}} {{end}}' "$serves")
+dk rm -f "$name" >/dev/null 2>&1
+said=$(timeout "$limit" docker -H unix:///var/run/docker.sock run --rm --pull never \
+  --name "$name" --volumes-from "$serves" --network "$network" --user "$user" $hosts \
+  --env-file "$env" --env UPLIFT_TO_TAG --env UPLIFT_TO_DIGEST --env UPLIFT_TO_RELEASE \
+  --entrypoint "$first" "$image" "$@" 2>&1)
+rc=$?
+dk rm -f "$name" >/dev/null 2>&1
+[ "$rc" != 124 ] || said="it did not answer within $limit s. $said"
+echo "said $rc $(printf %s "$said" | tail -n 20 | base64 -w 0)"
+echo end
+"""
+
+
+@dataclass(frozen=True)
+class Said:
+    """What an application said of its database's schema.
+
+    Args:
+        code: exit code of its command; None when nothing serves.
+        text: the last lines that it printed.
+    """
+
+    code: int | None
+    text: str = ""
+
+
+class SchemaAhead(FactBase[Said | None]):
+    """
+    Return what an application says of going back to a release, as :class:`Said`.
+
+    None means that the host could not be read.
+    """
+
+    @staticmethod
+    def default() -> None:
+        """Return None: pyinfra has failed the host by then."""
+
+    def command(self, container: str, check: SchemaCheck, to: tuple[str, ...]) -> StringCommand:
+        """Return the script.
+
+        + container: that serves
+        + check: the command, and its time limit
+        + to: tag, digest and id of the release
+        """
+        words = (container, str(check.timeout), *to, *check.command)
+        return StringCommand("sh", "-c", QuoteString(_SCHEMA), "uplift", *map(QuoteString, words))
+
+    def process(self, output: Iterable[str]) -> Said:
+        """Turn the script's lines into an answer."""
+        lines = [line.split() for line in output]
+        if ["end"] not in lines:
+            raise FactProcessError("the schema's check: the script was cut off")
+        found = next((words[1:] for words in lines if words[0] == "said"), None)
+        if found is None:
+            return Said(None)
+        text = base64.b64decode(found[1]).decode(errors="replace") if len(found) > 1 else ""
+        return Said(int(found[0]), text)

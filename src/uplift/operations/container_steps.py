@@ -12,7 +12,8 @@ exec 8>"$dir/lock"
 flock -w 300 8 || { echo "uplift: $name: another change of this container runs"; exit 1; }
 rm -f "$dir/env"; : >"$dir/notes"; : >"$dir/noise"
 reason= good_at= at=
-trap 'rm -f "$dir/env" "$dir/mask" "$dir/secrets.mask" "$dir/probe"' EXIT
+# A script around this one may have something to do at the end, in a function that it names.
+trap '"${at_end:-:}"; rm -f "$dir/env" "$dir/mask" "$dir/secrets.mask" "$dir/probe"' EXIT
 
 dk() { timeout "${limit:-120}" docker -H unix:///var/run/docker.sock "$@" 8>&-; }
 note() { printf 'uplift: %s: %s\n' "$name" "$*" >>"$dir/notes"; }

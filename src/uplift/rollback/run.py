@@ -5,21 +5,19 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from uplift.facts import app as reading
-from uplift.remote import inventory as inventories
+from uplift.remote.applications import having
 from uplift.remote.connection import Connection
 from uplift.remote.fleet import Fleet
-from uplift.remote.inventory import InventoryHost
-from uplift.settings import files_of, from_data
+from uplift.spec.app.adopted import adoptable
 from uplift.spec.app.foreign import foreign, tagged
 from uplift.spec.app.models import App
 from uplift.spec.app.release import NotFoundError, Release, choose
 from uplift.spec.app.state import parse
-from uplift.spec.base import near_miss
 from uplift.spec.errors import Exit, UpliftError, UsageError
 
 DEPLOY = "deploys/rollback.py"
@@ -49,7 +47,7 @@ class Listing:
     @property
     def current(self) -> Release | None:
         """Return the release that serves: the newest good one."""
-        good = [one for one in self.releases if one.good]
+        good = [one for one in self.releases if one.outcome == "good"]
         return good[-1] if good else None
 
 
@@ -80,7 +78,7 @@ def listed(inventory: str, app: str, limit: Sequence[str] = (), to: str = "") ->
     Raises:
         UsageError: no host has such an application.
     """
-    apps = _hosts(inventory, app, limit)
+    apps = having(inventory, app, limit)
     wanted = {host.name: settings for host, settings in apps}
     with Fleet([host for host, _ in apps]) as fleet:
         found = fleet.each(lambda connection: _read(connection, wanted[connection.name], to))
@@ -96,7 +94,13 @@ def listed(inventory: str, app: str, limit: Sequence[str] = (), to: str = "") ->
 
 
 def roll_back(
-    inventory: str, app: str, to: str, limit: Sequence[str] = (), *, dry_run: bool
+    inventory: str,
+    app: str,
+    to: str,
+    limit: Sequence[str] = (),
+    *,
+    dry_run: bool,
+    schema: bool = True,
 ) -> Result:
     """Take all hosts of an application back to a release, by pyinfra as a person would call it.
 
@@ -108,6 +112,7 @@ def roll_back(
         to: which release, as for the operation ``app.rolled_back``.
         limit: groups or patterns of host names.
         dry_run: only look.
+        schema: let the application say whether the database's schema is ahead.
 
     Raises:
         UsageError: no host has such an application, or this folder has no deploy for it.
@@ -119,7 +124,8 @@ def roll_back(
         return Result(before, (), Exit.HELD)
     if any(one.error for one in before):
         return Result(before, (), Exit.FAILED)
-    code = _pyinfra(inventory, app, to, limit, dry_run=dry_run)
+    data = {"app": app, "to": to, **({} if schema else {"schema": "ignore"})}
+    code = _pyinfra(inventory, data, limit, dry_run=dry_run)
     if dry_run or code == Exit.USAGE:
         return Result(before, (), Exit(code) if code in set(Exit) else Exit.FAILED)
     after = tuple(
@@ -154,25 +160,12 @@ def arrived(one: Listing) -> bool:
     return (current.digest, current.reference) == (wanted.digest, wanted.reference)
 
 
-def _hosts(inventory: str, app: str, limit: Sequence[str]) -> list[tuple[InventoryHost, App]]:
-    names: list[str] = []
-    chosen = []
-    for host in inventories.hosts(inventory, limit):
-        settings = from_data(dict(host.data), files_of(host.data, host.groups, inventory))
-        names += [one.name for one in settings.apps]
-        chosen += [(host, one) for one in settings.apps if one.name == app]
-    if not chosen:
-        guess = near_miss(app, names)
-        hint = f" Did you mean {guess!r}?" if guess else ""
-        there = ", ".join(sorted({*names})) or "none"
-        raise UsageError(f"no host has an application {app!r}.{hint} There are: {there}")
-    return chosen
-
-
 def _read(connection: Connection, app: App, to: str) -> Listing:
     done = connection.run(reading.READ, app.name, time_limit=READ_LIMIT)
     state = parse(done.stdout.splitlines())
-    releases, slot = state.releases.get(app.name, ()), state.active.get(app.name, "")
+    recorded, slot = state.releases.get(app.name, ()), state.active.get(app.name, "")
+    fresh, _ = adoptable(app, state.strangers, recorded)
+    releases = tuple(sorted([*(one.release for one in fresh), *recorded], key=lambda it: it.id))
     listing = Listing(connection.name, releases, slot)
     if not to:
         return listing
@@ -189,10 +182,14 @@ def _read(connection: Connection, app: App, to: str) -> Listing:
         return replace(listing, chosen=Release("", {}, reference, digest, foreign=True))
 
 
-def _pyinfra(inventory: str, app: str, to: str, limit: Sequence[str], *, dry_run: bool) -> int:
+def _pyinfra(
+    inventory: str, data: Mapping[str, str], limit: Sequence[str], *, dry_run: bool
+) -> int:
     words = [sys.executable, "-m", "pyinfra", inventory, DEPLOY]
     # As JSON: pyinfra would read 1.10 as a number.
-    words += ["--data", f"app={json.dumps(app)}", "--data", f"to={json.dumps(to)}"]
+    words += [
+        word for key, value in data.items() for word in ("--data", f"{key}={json.dumps(value)}")
+    ]
     words += [word for one in limit for word in ("--limit", one)]
     words.append("--dry" if dry_run else "-y")
     done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno(), check=False)

@@ -28,6 +28,7 @@ SUBJECTS = (
     "influxdb",
     "backup",
     "app",
+    "rollback",
     "secrets",
 )
 CLEAN_UP_LIMIT = 3.0  # seconds for pytest to close its connections after Ctrl-C

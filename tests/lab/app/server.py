@@ -5,6 +5,7 @@ import base64
 import hashlib
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -86,6 +87,17 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         writer.close()
 
 
+def eat() -> None:
+    """Take memory until there is no more."""
+    eaten = []
+    try:
+        while True:
+            eaten.append(bytearray(10_000_000))
+    except MemoryError:
+        print("out of memory after", len(eaten) * 10, "MB", flush=True)
+        os._exit(137)
+
+
 async def main() -> None:
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
@@ -93,10 +105,28 @@ async def main() -> None:
     print("version", VERSION, HOW, flush=True)
     if HOW.startswith("exit-"):
         loop.call_later(float(HOW[5:]), os._exit, 3)
+    if HOW.startswith("eat-"):
+        loop.call_later(float(HOW[4:]), eat)
     await asyncio.start_server(serve, "", 8000)
     await ended.wait()
     # Docker waits for nobody else: open connections have been drained.
     os._exit(0)
 
 
-asyncio.run(main())
+def job(how: str) -> None:
+    """Do what a migration does: once, for a while, perhaps wrongly."""
+    print("job", VERSION, how, flush=True)
+    with Path("/data/jobs").open("a") as file:
+        file.write(f"{VERSION}\n")
+    time.sleep(float(how.partition("-")[2] or 0))
+    sys.exit(4 if how.startswith("fail") else 0)
+
+
+if sys.argv[1:2] == ["job"]:
+    job(sys.argv[2])
+elif sys.argv[1:2] == ["schema"]:
+    ahead = Path("/data/ahead").exists()
+    print("schema is", "ahead of" if ahead else "fit for", os.environ["UPLIFT_TO_TAG"])
+    sys.exit(ahead)
+else:
+    asyncio.run(main())

@@ -1,5 +1,5 @@
 """An application on a host: two slots, one of which serves, and the releases before."""
 
-from uplift.spec.app.models import SLOTS, App, Drain, File, Route
+from uplift.spec.app.models import SLOTS, App, Drain, File, Job, Route, SchemaCheck
 
-__all__ = ["SLOTS", "App", "Drain", "File", "Route"]
+__all__ = ["SLOTS", "App", "Drain", "File", "Job", "Route", "SchemaCheck"]

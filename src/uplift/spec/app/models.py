@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
@@ -18,6 +18,7 @@ from uplift.spec.container.models import (
     Options,
     Path,
     Port,
+    Variable,
 )
 from uplift.spec.secret import SecretRef
 
@@ -53,6 +54,41 @@ class Drain(Block):
     path: str | None = Field(default=None, pattern=r"^/[\x21-\x7e]*$")
     token: SecretRef | None = None
     timeout: int = Field(default=10, ge=1, le=600)
+
+
+class Job(Block):
+    """A command that is run once for the whole inventory, before a release gets traffic.
+
+    It runs in a container of the new image, with the application's variables, secrets, files and
+    networks. What makes it another one: the image, the command, and how the container runs.
+
+    Args:
+        name: of the job.
+        command: arguments, or the program where the image has no entrypoint.
+        entrypoint: replaces the image's.
+        environment: variables beside the application's.
+        timeout: seconds after which it has failed.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,30}$")]
+    command: tuple[str, ...] | None = None
+    entrypoint: tuple[str, ...] | None = None
+    environment: dict[Variable, str | SecretRef] = Field(default_factory=dict)
+    timeout: int = Field(default=600, ge=1, le=86400)
+
+
+class SchemaCheck(Block):
+    """How it is known that a release before understands the database's schema.
+
+    Args:
+        command: run in a container of what serves now, with its variables, secrets and networks,
+            and ``UPLIFT_TO_TAG``, ``UPLIFT_TO_DIGEST`` and ``UPLIFT_TO_RELEASE``. Exit code 0: it
+            can be gone back to; any other: it cannot, and what it printed is shown.
+        timeout: seconds for it.
+    """
+
+    command: Annotated[tuple[str, ...], Field(min_length=1)]
+    timeout: int = Field(default=60, ge=1, le=3600)
 
 
 class File(Block):
@@ -97,6 +133,11 @@ class App(Options):
         drain: how the slot of before ends.
         files: of its own, by their name.
         files_at: folder in the container where they are.
+        jobs: commands that are run once for the whole inventory before a release gets traffic.
+        jobs_on: host of the inventory that runs them; the first one that has the application when
+            it is left out.
+        schema_check: asked on every host before a rollback touches the first.
+        version_path: whose answer holds the version that the image's tag begins with.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{1,40}$")]
@@ -111,6 +152,10 @@ class App(Options):
     drain: Drain = Drain()
     files: dict[FileName, File] = Field(default_factory=dict)
     files_at: Path = "/etc/app"
+    jobs: tuple[Job, ...] = ()
+    jobs_on: str | None = None
+    schema_check: SchemaCheck | None = None
+    version_path: str | None = Field(default=None, pattern=r"^/[\x21-\x7e]*$")
 
     @model_validator(mode="before")
     @classmethod
@@ -125,12 +170,17 @@ class App(Options):
             raise ValueError(problem)
         try:
             self.container(SLOTS[0])
+            for job in self.jobs:
+                self.job(job)
         except ValidationError as error:
             # What a container refuses, an application refuses with the same words.
             raise ValueError(str(error.errors()[0]["msg"]).removeprefix("Value error, ")) from None
         return self
 
     def _trouble(self) -> str:
+        names = [job.name for job in self.jobs]
+        if len(set(names)) < len(names):
+            return "jobs: each name once"
         if self.proxy == "none":
             proxied = {"port": self.port, "slot_ports": any(self.slot_ports), "routes": self.routes}
             given = [name for name, value in proxied.items() if value]
@@ -196,15 +246,11 @@ class App(Options):
             slot: blue or green.
             release: for its label.
         """
-        given = {name: getattr(self, name) for name in Options.model_fields}
-        if self.files:
-            own = Mount(source=self.folder, target=self.files_at, read_only=True)
-            given["mounts"] = (*self.mounts, own)
         ports = self.ports
         if self.port is not None:
             ports = (Port(container=self.port, host=self.slot_port(slot)),)
         return Container(
-            **given,
+            **self._options(),
             name=self.name_in(slot),
             image=self.image,
             subject=self.name,
@@ -212,3 +258,28 @@ class App(Options):
             ports=ports,
             health=self.ready,
         )
+
+    def job(self, job: Job) -> Container:
+        """Return the container of a job.
+
+        Args:
+            job: one of the application's.
+        """
+        given = {**self._options(), "command": job.command}
+        if job.entrypoint is not None:
+            given["entrypoint"] = job.entrypoint
+        given["environment"] = {**self.environment, **job.environment}
+        return Container(
+            **given,
+            name=f"{self.name}-job-{job.name}",
+            image=self.image,
+            subject=self.name,
+            restart="no",
+        )
+
+    def _options(self) -> dict[str, Any]:
+        given = {name: getattr(self, name) for name in Options.model_fields}
+        if self.files:
+            own = Mount(source=self.folder, target=self.files_at, read_only=True)
+            given["mounts"] = (*self.mounts, own)
+        return given

@@ -12,6 +12,7 @@ from uplift.spec.container.diff import Values
 from uplift.spec.container.plan import Plan, Refused
 from uplift.spec.container.plan import plan as plan_container
 from uplift.spec.container.state import State
+from uplift.spec.container.units import memory_bytes
 
 Action = Literal["nothing", "mend", "tidy", "switch", "replace"]
 
@@ -28,6 +29,7 @@ class Todo:
         container: what is done about the slot's container.
         why: what differs, for people.
         files: the folder of its files is written.
+        prove: the container is there already, and has to show that it is ready.
     """
 
     action: Action
@@ -36,6 +38,7 @@ class Todo:
     container: Plan
     why: tuple[str, ...] = ()
     files: bool = False
+    prove: bool = False
 
 
 def plan(app: App, state: State, found: AppState, values: Values, key: bytes) -> Todo:
@@ -58,7 +61,7 @@ def plan(app: App, state: State, found: AppState, values: Values, key: bytes) ->
         raise Refused(msg)
     files = _files_differ(app, found)
     if app.proxy == "none":
-        return _without_proxy(app, state, values, key, files)
+        return _without_proxy(app, state, found, values, key, files)
     before = found.active.get(app.name, "")
     if before:
         here = plan_container(app.container(before), state, values, key)
@@ -66,14 +69,45 @@ def plan(app: App, state: State, found: AppState, values: Values, key: bytes) ->
             return _stays(app, before, here, state, found, files)
     target = SLOTS[1 - SLOTS.index(before)] if before else _unfinished(app, state)
     there = plan_container(app.container(target), state, values, key)
+    _check_room(app, target, there, state, found)
     why = plan_container(app.container(before), state, values, key).why if before else ("first",)
-    return Todo("switch", target, before, there, (*why, f"{before or 'nobody'} -> {target}"), files)
+    why = (*_interrupted(app, found), *why, f"{before or 'nobody'} -> {target}")
+    prove = there.action in ("nothing", "mend")
+    return Todo("switch", target, before, there, why, files, prove)
 
 
-def _without_proxy(app: App, state: State, values: Values, key: bytes, files: bool) -> Todo:
+def _check_room(app: App, slot: str, todo: Plan, state: State, found: AppState) -> None:
+    """Refuse a slot whose port is somebody else's, and a host whose disk is full.
+
+    Raises:
+        Refused: nothing was touched.
+    """
+    there = state.containers.get(app.name_in(slot), {"State": {}})
+    port = app.slot_port(slot)
+    if port in found.listening and not there["State"].get("Running"):
+        msg = f"port {port} of slot {slot} is taken by another program; nothing was touched"
+        raise Refused(msg)
+    need = memory_bytes(app.free_disk) // 1024
+    if todo.action in ("create", "replace") and found.room is not None and found.room < need:
+        msg = (
+            f"disk: {found.room // 1024} MB are free where images are, {need // 1024} MB are "
+            "demanded (free_disk); nothing was touched"
+        )
+        raise Refused(msg)
+
+
+def _interrupted(app: App, found: AppState) -> tuple[str, ...]:
+    journal = found.journals.get(app.name)
+    return (f"a switch was interrupted at {journal.at!r}",) if journal else ()
+
+
+def _without_proxy(
+    app: App, state: State, found: AppState, values: Values, key: bytes, files: bool
+) -> Todo:
     here = plan_container(app.container(SLOTS[0]), state, values, key)
     if here.action == "nothing" and not files:
-        return Todo("nothing", SLOTS[0], "", here)
+        why = _interrupted(app, found)
+        return Todo("tidy" if why else "nothing", SLOTS[0], "", here, why)
     mended = here.action in ("nothing", "mend", "settle")
     why = (*here.why, *(("files restored",) if files and mended else ()))
     return Todo("mend" if mended else "replace", SLOTS[0], "", here, why, files)
@@ -85,16 +119,21 @@ def _stays(app: App, slot: str, here: Plan, state: State, found: AppState, files
     if files:
         why.append("files restored")
     other = SLOTS[1 - SLOTS.index(slot)]
+    left = state.containers.get(app.name_in(other))
+    both = left is not None and left["State"].get("Running")
+    if interrupted := _interrupted(app, found):
+        before = other if both else ""
+        return Todo("tidy", slot, before, here, (*interrupted, *why), files)
     running = found.running.get(app.name, {})
     if running and running.get(slot) != "ready":
         why.append(f"HAProxy has {slot} as {running.get(slot)}, and ready is wanted")
     elif running.get(other, "maint") == "ready":
         why.append(f"HAProxy gives {other} traffic too")
+    if both:
+        why.append(f"{other} still runs beside {slot}")
+        return Todo("tidy", slot, other, here, tuple(why), files)
     if here.action != "nothing" or why:
         return Todo("mend", slot, other, here, tuple(why), files)
-    left = state.containers.get(app.name_in(other))
-    if left is not None and left["State"].get("Running"):
-        return Todo("tidy", slot, other, here, (f"{other} still runs beside {slot}",))
     return Todo("nothing", slot, other, here)
 
 

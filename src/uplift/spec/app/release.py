@@ -6,6 +6,7 @@ import fnmatch
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from uplift.spec.app.models import App, File
@@ -14,6 +15,9 @@ from uplift.spec.errors import SettingsError
 
 RELEASES = "/var/lib/uplift/releases"
 """Records, in a folder for each application, and in it one for each release; root's alone."""
+
+APPS = "/var/lib/uplift/apps"
+"""Locks, journals and jobs of applications; root's alone."""
 
 FORMAT = 1
 BUILDERS = ("uv", "poetry", "pip", "dockerfile")
@@ -31,9 +35,13 @@ class Release:
         local: id of the image on this host.
         secrets: file in the record for each secret's name.
         by: who deployed it.
-        outcome: what became of it: ``started``, ``good``, ``failed``.
+        outcome: what became of it: ``started``, ``good``, ``failed``; ``found`` when it is another
+            tool's and not recorded yet.
         builder: what built the image, from its label; else empty.
         foreign: another tool made it, and it was taken over.
+        of: id of the release that this one went back to; else empty.
+        fingerprints: of its secrets, keyed, by name.
+        lost: what of a container that was taken over cannot be had again.
     """
 
     id: str
@@ -46,11 +54,20 @@ class Release:
     outcome: str = "started"
     builder: str = ""
     foreign: bool = False
+    of: str = ""
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+    lost: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Return what tells it from others: image, settings, own files and secrets."""
+        parts = [dict(self.app), self.digest or self.local, dict(self.fingerprints)]
+        return json.dumps(parts, sort_keys=True)
 
     @property
     def good(self) -> bool:
-        """Tell whether it served."""
-        return self.outcome == "good"
+        """Tell whether it served; one that was found, of another tool, still does."""
+        return self.outcome in ("good", "found")
 
     @property
     def words(self) -> str:
@@ -76,41 +93,60 @@ class Release:
         return self.builder == builder or (not self.builder and fnmatch.fnmatch(tag, pattern))
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where a release comes from.
+
+    Args:
+        reference: image as settings named it once.
+        digest: of its image, or empty.
+        by: who deploys it.
+        of: id of the release that it goes back to, or empty.
+        foreign: another tool made the image.
+        lost: what of a container that was taken over cannot be had again.
+    """
+
+    reference: str
+    digest: str
+    by: str
+    of: str = ""
+    foreign: bool = False
+    lost: tuple[str, ...] = ()
+
+
 def record(
     app: App,
-    reference: str,
-    digest: str,
-    *,
+    origin: Origin,
     id: str,
-    by: str,
     secrets: Mapping[str, str],
-    foreign: bool = False,
+    fingerprints: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """Return the record of a release as JSON.
 
     Args:
         app: as it is deployed.
-        reference: image as settings named it once.
-        digest: of its image, or empty.
+        origin: where it comes from.
         id: of the release.
-        by: who deploys it.
         secrets: file in the record for each secret's name.
-        foreign: another tool made the image, and nothing else was known of the release.
+        fingerprints: of the secrets, keyed, by name.
     """
     pinned = app
-    if digest:
+    if origin.digest:
         name = Reference.parse(app.image).name
-        pinned = app.model_copy(update={"image": f"{name}@{digest}"})
+        pinned = app.model_copy(update={"image": f"{name}@{origin.digest}"})
     value = {
         "format": FORMAT,
         "id": id,
         "app": pinned.model_dump(mode="json", exclude_defaults=True),
-        "reference": reference,
-        "digest": digest,
+        "reference": origin.reference,
+        "digest": origin.digest,
         "environment": sorted(app.environment),
         "secrets": dict(secrets),
-        "by": by,
-        "foreign": foreign,
+        "fingerprints": dict(fingerprints),
+        "by": origin.by,
+        "of": origin.of,
+        "foreign": origin.foreign,
+        "lost": list(origin.lost),
     }
     return json.dumps(value, indent=1, sort_keys=True) + "\n"
 
@@ -142,6 +178,9 @@ def parse(text: str, outcome: str) -> Release:
         builder=found.get("builder", ""),
         local=found.get("local", ""),
         foreign=bool(value.get("foreign")),
+        of=value.get("of", ""),
+        fingerprints=value.get("fingerprints", {}),
+        lost=tuple(value.get("lost", ())),
     )
 
 

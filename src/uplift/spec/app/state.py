@@ -7,9 +7,12 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from uplift.spec.app.adopted import Stranger
 from uplift.spec.app.foreign import HostImage
 from uplift.spec.app.release import Release
 from uplift.spec.app.release import parse as parse_release
+from uplift.spec.app.steps import Journal
+from uplift.spec.app.steps import parse as parse_journal
 from uplift.spec.container.state import by_word
 from uplift.spec.haproxy.slots import active_slots, running_slots
 
@@ -26,6 +29,10 @@ class AppState:
         files: sha256 of each file by name, by folder.
         broken: records that cannot be read, by application.
         images: of the host, whoever made them.
+        journals: switches that did not come to their end, by application.
+        listening: ports on which the host's loopback address accepts connections.
+        room: kB that are free where images are kept; None where it cannot be told.
+        strangers: containers that this tool did not make.
     """
 
     busy: str = ""
@@ -35,6 +42,11 @@ class AppState:
     files: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     broken: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     images: tuple[HostImage, ...] = ()
+    journals: Mapping[str, Journal] = field(default_factory=dict)
+    # Both move by themselves: they say nothing of what was changed.
+    listening: frozenset[int] = field(default=frozenset(), compare=False)
+    room: int | None = field(default=None, compare=False)
+    strangers: tuple[Stranger, ...] = ()
 
 
 def parse(lines: Iterable[str]) -> AppState:
@@ -66,7 +78,33 @@ def parse(lines: Iterable[str]) -> AppState:
         files=files,
         images=tuple(map(_image, found.get("image", ()))),
         broken={app: tuple(ids) for app, ids in broken.items()},
+        journals={app: parse_journal(_text(text)) for app, text in found.get("journal", ())},
+        listening=frozenset(map(_port, found.get("listening", ()))) - {0},
+        strangers=_strangers(found),
+        room=int(found["room"][0][0]) if found.get("room", [[]])[0] else None,
     )
+
+
+def _strangers(found: Mapping[str, list[list[str]]]) -> tuple[Stranger, ...]:
+    images = {one["Id"]: one for one in json.loads(_one(found, "their-images") or "[]")}
+    containers = json.loads(_one(found, "strangers") or "[]")
+    return tuple(Stranger(one, images.get(one["Image"], {})) for one in containers)
+
+
+_HERE = (
+    "00000000",
+    "0100007F",
+    "0" * 32,
+    f"{'0' * 24}01000000",
+    f"{'0' * 16}FFFF00000100007F",
+)
+"""Addresses in ``/proc/net/tcp*`` that cover the loopback address."""
+
+
+def _port(values: list[str]) -> int:
+    """Return the port of a line of ``/proc/net/tcp*``; 0 when it is another address's."""
+    address, _, port = values[0].partition(":")
+    return int(port, 16) if address in _HERE else 0
 
 
 def _image(values: list[str]) -> HostImage:

@@ -1,0 +1,260 @@
+"""Shell functions of a switch: the record before, the traffic after, and the way back.
+
+HAProxy's configuration names the slot that serves before the running HAProxy is told, so that a
+reload or a reboot at any moment serves from a slot that was proved ready. Each step is written to a
+journal before and after it, which names the release that was on its way; what serves is read from
+HAProxy and the containers all the same.
+"""
+
+from __future__ import annotations
+
+MARK = r"""
+point() { printf '%s\n' "$1" >>"$journal" && sync "$journal"; }
+"""
+
+PUT = r"""
+put_file() { printf %s "$2" | base64 -d >"$1"; chmod "$3" "$1"; }
+own_files() {
+  mkdir -p "${own_folder%/*}"; rm -rf "$own_folder.new"; mkdir "$own_folder.new"
+  write_files
+  sync; rm -rf "$own_folder.old"
+  # A folder that a container has mounted must stay the same one: its contents are exchanged.
+  if [ -d "$own_folder" ]; then
+    find "$own_folder" -mindepth 1 -delete; cp -a "$own_folder.new/." "$own_folder/"
+    rm -rf "$own_folder.new"
+  else mv "$own_folder.new" "$own_folder"; fi
+}
+"""
+
+BEFORE = r"""
+umask 022
+mkdir -p @apps@ @releases@; chmod 0700 /var/lib/uplift @apps@
+exec 7>"@apps@/$app.lock"
+flock -w 300 7 || { echo "uplift: $app: another change of this application runs"; exit 1; }
+stage() {
+  point "$1 before" || { reason="disk: $journal cannot be written"; return 1; }
+  "stage_$1" || return 1
+  [ ! -e "$journal" ] || point "$1 after"
+}
+[ -z "$files" ] || own_files
+journal=@apps@/$app.journal
+# A release that was on its way when a run was interrupted, and the slot that it was for.
+set -- $(sed -n 's/^release //p' "$journal" 2>/dev/null); interrupted=${1-} theirs=${2-}
+records=@releases@/$app
+# $1 release, $2 what became of it, $3 what is known beside
+conclude() {
+  [ -n "$1" ] && [ -d "$records/$1" ] || return 0
+  { echo "outcome $2"; echo "at $(date -u +%Y-%m-%dT%H:%M:%SZ)"; printf %s "${3-}"
+  } >"$records/$1/outcome.new"
+  sync "$records/$1/outcome.new"; mv "$records/$1/outcome.new" "$records/$1/outcome"
+}
+given_up() {
+  [ -z "$interrupted" ] || ! grep -qx 'outcome started' "$records/$interrupted/outcome" ||
+    conclude "$interrupted" failed
+  interrupted=
+}
+adopt() {
+  rm -rf "${records:?}/$1"
+  mkdir "$records/$1" "$records/$1/secrets" && chmod 0700 "$records/$1" "$records/$1/secrets"
+}
+stage_record() {
+  write_adopted &&
+  mkdir "$records/$release" "$records/$release/secrets" &&
+    chmod 0700 "$records/$release" "$records/$release/secrets" && write_record &&
+    echo "outcome started" >"$records/$release/outcome" &&
+    sync "$records/$release" "$records/$release/outcome"
+}
+if [ -n "$release" ]; then
+  mkdir -p "$records"; chmod 0700 "@releases@" "$records"
+  given_up
+  printf 'release %s %s\n' "$release" "$slot" >"$journal.new"; sync "$journal.new"
+  mv "$journal.new" "$journal"
+  stage record || {
+    echo "uplift: $app: the release cannot be recorded; nothing was touched"; exit 1; }
+fi
+outcome() {
+  conclude "$release" "$1" "$(dk inspect --format 'local {{.Image}}
+builder {{index .Config.Labels "io.uplift.builder"}}' "$target_name" 2>/dev/null)
+check $check
+"
+}
+# However this ends: a release that never got the traffic has failed, and there is nothing to go on
+# with.
+at_end=ended
+ended() {
+  [ -n "$release" ] && [ -e "$journal" ] && ! grep -qx 'name before' "$journal" || return 0
+  outcome failed; rm -f "$journal"
+}
+stage_close() { outcome good; forget; rm -f "$journal"; sync "@apps@"; }
+stage_fail() { outcome failed; rm -f "$journal"; sync "@apps@"; }
+# Records and images that nothing needs any more; images that a container has stay.
+forget() {
+  for one in $stale; do rm -rf "${records:?}/${one:?}"; done
+  for one in $unused; do
+    # Of another application of the same repository, or a release that stays.
+    ! grep -rqsx "local $one" @releases@/*/*/outcome || continue
+    names=$(dk image inspect --format '{{join .RepoTags " "}} {{join .RepoDigests " "}}' "$one" \
+      2>/dev/null) || continue
+    dk rmi ${names:-"$one"} >/dev/null 2>&1 || :
+  done
+}
+"""
+
+SWITCH = r"""
+rt() {
+  said=$(printf '%s\n' "$1" | timeout 10 socat -t 5 - UNIX-CONNECT:/run/haproxy/admin.sock |
+    sed '/^$/d')
+  [ -z "$said" ] || { reason="haproxy: $said"; return 1; }
+}
+# $1 slot that serves, or nobody: on disk, so that it holds after a reload.
+write_active() {
+  grep -q "^backend $app\$" @config@ ||
+    { reason="@config@ has no backend $app: run deploys/app.py"; return 1; }
+  awk -v backend="$app" -v active="$1" '
+    /^[^ \t]/ { inside = ($1 == "backend" && $2 == backend) }
+    inside && $1 == "server" { sub(/ disabled$/, ""); if ($2 != active) $0 = $0 " disabled" }
+    { print }' @config@ >@config@.new &&
+    chmod 0644 @config@.new && haproxy -c -q -f @config@.new 2>"$dir/noise" &&
+    sync @config@.new && mv @config@.new @config@ && sync /etc/haproxy
+}
+# $1 gets what is new, $2 nothing new any more.
+direct() {
+  rt "set server $app/$1 state ready" && rt "set server $app/$2 state drain" &&
+    rt "set server $app/$1-spare state maint"
+}
+change_over() { write_active "$1" && direct "$1" "$2"; }
+# Open connections of a slot, those in old processes of HAProxy too. Where it cannot be told, one.
+connections() {
+  total=0
+  for pid in $(echo 'show proc' | timeout 10 socat -t 5 - UNIX-CONNECT:/run/haproxy-master.sock \
+      2>/dev/null | awk '$2 == "worker" { print $1 }'); do
+    open=$(echo "@!$pid show stat" | timeout 10 socat -t 5 - UNIX-CONNECT:/run/haproxy-master.sock |
+      awk -F , -v app="$app" -v slot="$1" '
+        $1 == app && ($2 == slot || $2 == slot "-spare") { sum += $5 } END { print sum + 0 }') || :
+    total=$((total + ${open:-0}))
+  done
+  echo "$total"
+}
+look() {
+  dk inspect --format '{{.State.Status}} {{.State.StartedAt}} {{.State.ExitCode}}' "$new" \
+    2>/dev/null
+}
+lives() {
+  state=$(look) || { up && state=$(look); } ||
+    { reason="the Docker daemon does not answer"; return 1; }
+  case $state in
+    "running $started "*) ;;
+    *)
+      case $state in
+        running*|restarting*) reason="it ended and was started again" ;;
+        *) reason="it ended with exit code ${state##* }" ;;
+      esac
+      reason="$reason after $(($(now) - began)) s"
+      [ "$(daemon)" != "$run" ] || return 1
+      # It ended because the daemon was restarted, and comes back with it.
+      run=$(daemon); firmly wait_good "$new" || return 1
+      reason=; state=$(look); state=${state#* }; started=${state% *}; fails=0; return 0 ;;
+  esac
+  if "probe_$check" "$new" >"$dir/probe" 2>&1; then fails=0; return 0; fi
+  fails=$((fails + 1))
+  [ "$fails" -lt "$retries" ] && return 0
+  reason="its check ($check) fails ${said:-$(tail -n 1 "$dir/probe" | masked)}"
+  return 1
+}
+put_to_rest() { dk update --restart=no "$1" >/dev/null && (limit=3700; dk stop "$1" >/dev/null); }
+rest() { firmly put_to_rest "$1"; }
+stage_name() { write_active "$slot"; }
+stage_traffic() { direct "$slot" "$other"; }
+stage_give_back() { change_over "$before" "$slot"; }
+stage_put_away() { rest "$new" || :; }
+put_back() {
+  failed=$reason
+  last_words "$new" >"$dir/last.log"
+  if [ -n "$before" ] && stage give_back; then
+    note "$before serves again"
+    stage put_away; stage fail
+  elif [ -n "$release" ] && [ -z "$interrupted" ]; then
+    write_active nobody; rt "set server $app/$slot state maint" || :
+    note "nobody serves: there was no release before"
+    stage put_away; stage fail
+  else note "it is left as it is: nobody else could serve"; fi
+  headline "FAILED $((${1:-0})) s after the switch: $failed"
+  echo "its last lines:"; cat "$dir/last.log"
+  exit 1
+}
+# The new one must stay good while the other could take over at once: for as long as it is held, and
+# while connections are still open there.
+stage_hold() {
+  began=$(now); fails=0; said=; run=$(daemon)
+  [ -z "$before" ] || rt "set server $app/$before-spare state ready" || put_back 0
+  up || :; started=$(dk inspect --format '{{.State.StartedAt}}' "$new")
+  while :; do
+    passed=$(($(now) - began))
+    lives || put_back "$passed"
+    open=$(connections "$other")
+    [ "$passed" -lt "$hold" ] || [ "$open" != 0 -a "$passed" -lt "$drain" ] || break
+    sleep 1
+  done
+  [ "$open" = 0 ] || note "$open connections were still open on $other after $drain s"
+}
+# From here on there is no way back but a new change.
+stage_spare() {
+  up || { reason="the Docker daemon does not answer"; return 1; }
+  rt "set server $app/$other-spare state maint" || return 1
+  old=$(id_of "$other_name") || old=
+  [ -z "$old" ] || [ "$(dk inspect --format '{{.State.Running}}' "$old")" = true ] || old=
+}
+stage_tell() {
+  [ -n "$drain_path" ] && [ -n "$old" ] || return 0
+  address=$(address "$old")
+  code=$(printf 'url = "http://%s:%s%s"\n%s\n' "$address" "$http_port_of_app" "$drain_path" \
+    "$(printf %s "$drain_header" | base64 -d)" |
+    curl -s -o /dev/null -w '%{http_code}' -X POST --noproxy '*' --max-time "$drain_timeout" \
+      --config -) || :
+  case $code in 2*) ;; *) note "$other answered $code to POST $drain_path" ;; esac
+}
+stage_stop() {
+  [ -z "$old" ] || rest "$old" && rt "set server $app/$other state maint"
+}
+retire() { stage spare && stage tell && stage stop; }
+ready_now() { [ -z "$prove" ] || firmly wait_good "$new"; }
+"""
+
+MAIN = {
+    "switch": r"""
+new=$(id_of "$target_name")
+ready_now || {
+  headline "FAILED: it is not ready: $reason"; echo "its last lines:"; last_words "$new"; exit 1; }
+stage name && stage traffic || {
+  failed=$reason; write_active "${before:-nobody}" || :
+  stage fail; headline "FAILED to switch: $failed"; exit 1; }
+note "$slot serves"
+stage hold
+retire || { headline "$slot serves, but $other could not be stopped: $reason"; exit 1; }
+stage close
+headline "switched"
+""",
+    "mend": r"""
+change_over "$slot" "$other" || { headline "FAILED: $reason"; exit 1; }
+rt "set server $app/$other state maint" || :
+headline "mended"
+""",
+    # What was on its way serves, or what was there before does: the journal tells which.
+    "tidy": r"""
+new=$(id_of "$target_name")
+if [ "$theirs" = "$slot" ]; then release=$interrupted
+else given_up; [ -z "$theirs" ] || before=; fi
+{ firmly mend_steps && firmly wait_good "$new"; } || put_back 0
+stage name && stage traffic || { headline "FAILED: $reason"; exit 1; }
+stage hold
+retire || { headline "$other could not be stopped: $reason"; exit 1; }
+stage close
+headline "the switch that was interrupted is at its end"
+""",
+    "close": r"""
+if [ -n "$interrupted" ]; then release=$interrupted; stage close; fi
+headline "the change that was interrupted is at its end"
+""",
+    "replace": "stage close\nheadline replaced\n",
+    "alone": "headline mended\n",
+}

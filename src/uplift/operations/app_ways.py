@@ -1,0 +1,254 @@
+"""Find the way back to a release of an application, and prove that it can be gone."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pyinfra.context import host
+
+from uplift.facts.app import Apps, ReleaseSecrets, SchemaAhead
+from uplift.facts.script import read_quietly
+from uplift.operations import container
+from uplift.operations.haproxy import read as read_file
+from uplift.secrets import fingerprint_key, require
+from uplift.spec.app.adopted import adoptable
+from uplift.spec.app.foreign import foreign, tagged
+from uplift.spec.app.models import SLOTS, App
+from uplift.spec.app.plan import plan
+from uplift.spec.app.release import NotFoundError, Release, choose, restored, sources, with_files
+from uplift.spec.app.state import AppState
+from uplift.spec.container.diff import Values
+from uplift.spec.container.image import Reference
+from uplift.spec.container.models import Container
+from uplift.spec.container.plan import Refused
+from uplift.spec.container.state import State
+from uplift.spec.errors import UpliftError
+from uplift.spec.secret import Secret, SecretRef, references
+
+
+def read(apps: Sequence[App]) -> AppState | None:
+    """Return what a host says of its applications; None when it has failed.
+
+    Args:
+        apps: whose.
+    """
+    # Records hold settings of releases: no secrets, but nobody's business.
+    return read_quietly(host, Apps, apps=[one.name for one in apps])
+
+
+def whole(apps: Sequence[App]) -> list[App]:
+    """Return applications whose files carry their text.
+
+    Args:
+        apps: whose files may be named by their source.
+
+    Raises:
+        SettingsError: a file cannot be read.
+    """
+    texts = {file: read_file(file, "apps.files") or "" for file in sources(apps)}
+    return [with_files(one, texts) for one in apps]
+
+
+def containers(apps: Sequence[App]) -> list[Container]:
+    """Return the containers of all slots.
+
+    Args:
+        apps: whose.
+    """
+    return [
+        one.container(slot)
+        for one in apps
+        for slot in (SLOTS if one.proxy != "none" else SLOTS[:1])
+    ]
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way back.
+
+    Args:
+        release: where it leads.
+        app: as it was, on today's slots.
+        values: secrets that it was deployed with.
+    """
+
+    release: Release
+    app: App
+    values: Values
+
+
+def way_back(app: App, to: str, patterns: Mapping[str, str] | None = None) -> Way | None:
+    """Find a release on the host, and prove that it is whole; nothing is changed.
+
+    Args:
+        app: its settings today.
+        to: as for ``rolled_back``.
+        patterns: of tags by builder, for images without a label.
+
+    Returns:
+        The way, or None when the host could not be read.
+
+    Raises:
+        NotFoundError: the release is not there, or not whole.
+    """
+    found = read([app])
+    if found is None:
+        return None
+    recorded = found.releases.get(app.name, ())
+    fresh, _ = adoptable(app, found.strangers, recorded)
+    releases = [*recorded, *(one.release for one in fresh)]
+    try:
+        release = choose(to, releases, current(app, found), patterns or {})
+        wanted = as_it_was(app, restored(release))
+    except NotFoundError as error:
+        if way := _foreign_way(app, to, found, patterns or {}):
+            return way
+        msg = f"{app.name}: {error}"
+        raise NotFoundError(msg) from None
+    own = next((one for one in fresh if one.release is release), None)
+    values = own.values if own else _values(app, release)
+    if values is None:
+        return None
+    missing = [one for one in references(wanted) if one not in values]
+    if missing:
+        msg = f"{app.name}: release {release.id} has no value of {missing[0]}"
+        raise NotFoundError(msg)
+    return Way(release, wanted, values)
+
+
+def _foreign_way(app: App, to: str, found: AppState, patterns: Mapping[str, str]) -> Way | None:
+    """Find an image that another tool left: on the host, else by its tag at the registry.
+
+    Nothing but the image is known of such a release, so it runs with the settings of today.
+    """
+    image = foreign(app, to, found.images, patterns)
+    reference = image.name if image else tagged(app, to)
+    if reference is None:
+        return None
+    wanted = app.model_copy(update={"image": image.pinned(app) if image else reference})
+    state = container.read(containers([wanted])[:1])
+    if state is None or state.resolved[wanted.image].how == "failed":
+        return None
+    digest = state.resolved[wanted.image].digest
+    release = Release("", {}, reference, digest, foreign=True)
+    return Way(release, wanted, require(wanted))
+
+
+def check_way_back(app: App, to: str, *, schema: bool = True) -> None:
+    """Prove on a host that a rollback is possible, in a deploy file, before any host is touched.
+
+    Its record is whole, its image is here or can be pulled, disk and port are free, and the
+    application says that the database's schema is one that the release understands.
+
+    Args:
+        app: its settings today.
+        to: as for ``rolled_back``.
+        schema: ask the application, where its settings say how.
+
+    Raises:
+        UpliftError: it is not possible, and why.
+    """
+    try:
+        way = way_back(app, to)
+        if way is None:
+            return
+        state = container.read(containers([way.app]))
+        found = read([way.app])
+        if state is None or found is None:
+            return
+        check_image(way, state)
+        if not state.journals:
+            todo = plan(way.app, state, found, way.values, fingerprint_key())
+            if schema and todo.action in ("switch", "replace"):
+                _ask_for_schema(app, way, found)
+    except (NotFoundError, Refused) as error:
+        msg = f"{host.name}: {error}. No host was touched"
+        raise UpliftError(msg) from None
+
+
+def check_image(way: Way, state: State) -> None:
+    """Refuse a name of the host's own that means another image by now.
+
+    Args:
+        way: that shall be gone.
+        state: of the host.
+
+    Raises:
+        NotFoundError: it does.
+    """
+    resolved = state.resolved[way.app.image]
+    if way.release.local and not way.release.digest and resolved.local != way.release.local:
+        msg = (
+            f"{way.app.name}: image {way.app.image} came from no registry, and is not the one of "
+            f"release {way.release.id} any more"
+        )
+        raise NotFoundError(msg)
+
+
+def _ask_for_schema(app: App, way: Way, found: AppState) -> None:
+    """Ask the application that serves whether a release understands the database's schema.
+
+    Raises:
+        NotFoundError: it says no, or could not be asked.
+    """
+    if app.schema_check is None:
+        return
+    slot = found.active.get(app.name, SLOTS[0])
+    tag = Reference.parse(way.release.reference).tag
+    said = read_quietly(
+        host,
+        SchemaAhead,
+        container=app.name_in(slot),
+        check=app.schema_check,
+        to=(tag, way.release.digest, way.release.id),
+    )
+    if said is None or said.code == 0:
+        return
+    if said.code is None:
+        host.log(f"{app.name}: nothing serves that could be asked for the schema")
+        return
+    lines = "".join(f"\n  | {line}" for line in said.text.splitlines())
+    command = " ".join(app.schema_check.command)
+    msg = (
+        f"{app.name}: the database's schema is not one for {way.release.words}: {command!r} ended "
+        f"with exit code {said.code}{lines}\nWith --data schema=ignore it is not asked"
+    )
+    raise NotFoundError(msg)
+
+
+def current(app: App, found: AppState) -> str:
+    """Return the id of the release that serves: the newest good one.
+
+    Args:
+        app: whose.
+        found: of the host.
+    """
+    good = [one.id for one in found.releases.get(app.name, ()) if one.good]
+    return max(good, default="")
+
+
+def as_it_was(app: App, before: App) -> App:
+    """Return a release's settings on today's slots: where it runs is no part of a release.
+
+    Args:
+        app: settings of today.
+        before: those of the release.
+    """
+    return before.model_copy(update={"slot_ports": app.slot_ports, "keep": app.keep})
+
+
+def _values(app: App, release: Release) -> dict[SecretRef, Secret] | None:
+    """Return the secrets that a release was deployed with."""
+    if not release.secrets:
+        return {}
+    held = read_quietly(host, ReleaseSecrets, app=app.name, release=release.id)
+    if held is None:
+        return None
+    wanted = {one.secret: one for one in references(restored(release))}
+    return {
+        wanted[name]: Secret(base64.b64decode(held[file]).decode())
+        for name, file in release.secrets.items()
+        if name in wanted and file in held
+    }

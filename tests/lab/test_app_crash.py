@@ -1,0 +1,217 @@
+"""Switches that are interrupted at every step: traffic is served all the time.
+
+Where a switch can be interrupted is read from the journals' own definitions.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+from tests.lab.app_box import DRAIN, Site
+from tests.lab.container_box import PROJECT
+from tests.lab.prober import Prober, WebSocket
+
+from uplift.spec.app.steps import BACK, POINTS
+from uplift.spec.container.plan import POINTS as CONTAINER_POINTS
+from uplift.spec.container.plan import STEPS as CONTAINER_STEPS
+from uplift.spec.haproxy.slots import running_slots
+
+pytest_plugins = ["tests.lab.app_box"]
+
+KILL = "systemctl kill --signal=KILL 'uplift-app-*'; sleep 30"
+RESTART = "systemctl reset-failed docker; systemctl restart docker"
+WAIT = "sleep 8"
+GONE = "/run/uplift-test-point"
+
+FORTH = [one for one in POINTS if one.split()[0] not in BACK]
+RETURNING = [one for one in POINTS if one.split()[0] in BACK]
+STARTING = [one for one in CONTAINER_POINTS if one.split()[0] in CONTAINER_STEPS]
+
+# A second function of the same name: it does the same, and then something once at one point.
+AT = """
+{name}() {{
+  printf '%s\\n' "$1" >>"{journal}"; sync "{journal}"
+  if [ "$1" = "{point}" ] && [ ! -e {gone} ]; then : >{gone}; {what}; fi
+  :
+}}
+"""
+
+
+def at(point: str, what: str) -> list[str]:
+    """Return pyinfra's words that do something once when a journal gets this line."""
+    switch = point in POINTS
+    names = ("point", "$journal") if switch else ("mark", "$dir/journal")
+    text = AT.format(name=names[0], journal=names[1], point=point, what=what, gone=GONE)
+    return ["--data", f"{'the_point' if switch else 'the_mark'}={text}"]
+
+
+def each(points: list[str], *usual: str) -> list[Any]:
+    """Return all points; all but the usual ones are for the fault matrix, which takes long."""
+    return [
+        pytest.param(point, marks=() if point in usual else (pytest.mark.crash,))
+        for point in points
+    ]
+
+
+@pytest.fixture
+def served(box: Site) -> Iterator[Site]:
+    """The version that Poetry built serves, and is all that there is."""
+    box.sh(f"rm -f {GONE}; systemctl reset-failed docker haproxy; systemctl start docker")
+    box.run("1.4.0-poetry")
+    yield box
+    box.sh(f"rm -f {GONE}")
+
+
+def ended_well(box: Site, tag: str) -> None:
+    """One more run has nothing to do, one slot runs, and its release is the last good one."""
+    assert box.changed(tag) == []
+    assert box.version() == tag.partition("-")[0]
+    states = sorted(line.split()[1] for line in box.containers().splitlines())
+    assert states in (["running"], ["exited", "running"])
+    assert box.sh("ls /var/lib/uplift/apps/ | grep journal || :") == ""
+    assert "started" not in box.outcomes()
+    assert box.outcomes()[-1] == "good" or tag == "1.4.0-poetry"
+    states = box.sh("echo show servers state | socat - UNIX-CONNECT:/run/haproxy/admin.sock")
+    live = [slot for slot, word in running_slots(states)["testapp"].items() if word == "ready"]
+    assert len(live) == 1
+    assert f"testapp-{live[0]} running" in box.containers()
+
+
+@pytest.mark.parametrize("point", each(FORTH, "traffic before"))
+def test_killed_at_any_step_of_a_switch_all_is_served_and_the_next_run_completes_it(
+    served: Site, point: str
+) -> None:
+    with Prober(served.address, served.port) as prober:
+        done = served.run("2.0.0-uv", *at(point, KILL), check=False)
+        assert "ended without a result" in done.stdout + done.stderr
+        served.run("2.0.0-uv")
+    assert prober.failures == []
+    assert sum(prober.answers.values()) > 100
+    ended_well(served, "2.0.0-uv")
+
+
+@pytest.mark.parametrize("point", each(STARTING))
+def test_killed_while_the_new_one_starts_all_is_served_and_the_next_run_completes_it(
+    served: Site, point: str
+) -> None:
+    with Prober(served.address, served.port) as prober:
+        done = served.run("2.0.0-uv", *at(point, KILL), check=False)
+        assert "ended without a result" in done.stdout + done.stderr
+        served.run("2.0.0-uv")
+    assert prober.failures == []
+    ended_well(served, "2.0.0-uv")
+
+
+@pytest.mark.parametrize("point", each(FORTH))
+def test_killed_at_any_step_the_settings_of_before_undo_it(served: Site, point: str) -> None:
+    with Prober(served.address, served.port) as prober:
+        served.run("2.0.0-uv", *at(point, KILL), check=False)
+        served.run("1.4.0-poetry")
+    assert prober.failures == []
+    ended_well(served, "1.4.0-poetry")
+
+
+@pytest.mark.parametrize("point", each(RETURNING))
+def test_killed_while_a_bad_release_is_put_back_the_next_run_ends_with_the_good_one(
+    served: Site, point: str
+) -> None:
+    with Prober(served.address, served.port) as prober:
+        done = served.run("2.2.0-uv", *at(point, KILL), hold=15, check=False)
+        assert "ended without a result" in done.stdout + done.stderr
+        # The bad one, which has all that it needs, is tried once more, and put back.
+        assert served.run("2.2.0-uv", hold=15, check=False).returncode == 1
+    assert prober.failures == []
+    ended_well(served, "1.4.0-poetry")
+
+
+@pytest.mark.parametrize("point", each([*FORTH, "start after"], ""))
+def test_with_the_controller_killed_the_switch_ends_by_itself(served: Site, point: str) -> None:
+    words = [str(Path(sys.executable).parent / "pyinfra"), *served.words("2.0.0-uv")]
+    environment = {**os.environ, "UPLIFT_LAB": served.lab, "PYINFRA_PROGRESS": "off"}
+    with Prober(served.address, served.port) as prober:
+        controller = subprocess.Popen(
+            [*words, *at(point, WAIT)],
+            cwd=PROJECT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        until(lambda: served.sh(f"ls {GONE} 2>/dev/null || :") == GONE)
+        controller.send_signal(signal.SIGKILL)
+        controller.wait()
+        # It waits for the job that goes on, and finds nothing to do.
+        assert served.changed("2.0.0-uv") == []
+    assert prober.failures == []
+    ended_well(served, "2.0.0-uv")
+
+
+@pytest.mark.parametrize(
+    "point", each(["start after", "traffic before", "hold before", "spare before", "stop before"])
+)
+def test_with_docker_restarted_in_the_middle_it_is_done_all_the_same(
+    served: Site, point: str
+) -> None:
+    with Prober(served.address, served.port) as prober:
+        served.run("2.0.0-uv", *at(point, RESTART))
+    assert prober.failures == []
+    ended_well(served, "2.0.0-uv")
+
+
+@pytest.mark.slow
+def test_after_a_reboot_right_after_a_switch_the_same_slot_serves(served: Site) -> None:
+    machine = docker.from_env().containers.get(f"uplift-{served.lab}-{served.name}")
+    for tag in ("2.0.0-uv", "1.4.0-poetry"):
+        served.run(tag)
+        machine.restart(timeout=60)
+        until(lambda: served.ssh(served.name, "true", False).returncode == 0)
+        until(lambda tag=tag: served.version() == tag.partition("-")[0])
+        assert {served.version() for _ in range(10)} == {tag.partition("-")[0]}
+        ended_well(served, tag)
+
+
+@pytest.mark.slow
+def test_a_release_that_exits_during_drain_is_put_back_and_the_websocket_lives(
+    served: Site,
+) -> None:
+    socket = WebSocket(served.address, served.port)
+    with Prober(served.address, served.port) as prober:
+        assert socket.say("a") == "1.4.0:a"
+        done = served.run("2.3.0-uv", hold=1, drain={**DRAIN, "seconds": 30}, check=False)
+    assert done.returncode == 1
+    assert "s after the switch: it ended " in done.stdout + done.stderr
+    assert "version 2.3.0" in done.stdout + done.stderr
+    assert prober.failures == []
+    assert socket.say("b") == "1.4.0:b"
+    socket.close()
+    ended_well(served, "1.4.0-poetry")
+
+
+@pytest.mark.slow
+def test_a_release_that_eats_all_memory_is_put_back(served: Site) -> None:
+    # Docker in the lab's hosts cannot limit memory: a limit of the process stands for it.
+    limit = {"data": {"soft": 200_000_000}}
+    with Prober(served.address, served.port) as prober:
+        done = served.run("2.4.0-uv", hold=25, ulimits=limit, check=False)
+    assert done.returncode == 1
+    assert "s after the switch: it ended " in done.stdout + done.stderr
+    assert "out of memory after" in done.stdout + done.stderr
+    assert prober.failures == []
+    ended_well(served, "1.4.0-poetry")
+
+
+def until(holds: Callable[[], bool], limit: float = 120) -> None:
+    """Wait for something that is on its way."""
+    end = time.monotonic() + limit
+    while not holds():
+        assert time.monotonic() < end, "it did not come"
+        time.sleep(0.5)
