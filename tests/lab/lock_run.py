@@ -37,6 +37,8 @@ def main(inventory: str, run: str, lease: str, log: str, deploy: str, *names: st
                 on_event=lambda event: say("event", event=event.kind, **event.data),
             )
             found = {name: [one.state.value, one.text] for name, one in outcome.hosts.items()}
+            if outcome.of(child.State.REFUSED):
+                lock.lost.wait(60)
             say("outcome", hosts=found, lost=lock.lost.is_set(), trouble=lock.trouble)
         return 0
 

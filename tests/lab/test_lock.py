@@ -18,13 +18,13 @@ from typing import Any
 import pytest
 from tests.lab.conftest import PROJECT, SCRIPTS
 
+from uplift.controller import person
 from uplift.operations import job
 from uplift.remote import inventory
 from uplift.remote.connection import Connection
 from uplift.remote.fleet import Fleet
 from uplift.remote.inventory import InventoryHost
 from uplift.rollout import locks
-from uplift.rollout.fence import behind
 from uplift.rollout.lock import BusyError, Lock, LockedError, NotLockedError
 from uplift.spec.errors import UpliftError
 from uplift.spec.rollout.lock import Standing
@@ -289,7 +289,8 @@ def test_a_job_that_outlives_its_command_keeps_a_newer_run_waiting(
     old = take(fleet, "r-old", lease=1)
     script = f"touch {BOX}/job; until [ -e {BOX}/go ]; do sleep 0.1; done; touch {BOX}/end\n"
     words = job.start("test-lock", script).get_raw_value()
-    with Fleet(behind([one for one in known if one.name == "lab-1"], old.shell)) as fenced:
+    behind = {**known[0].data, "_shell_executable": old.shell}
+    with Fleet([replace(known[0], data=behind)]) as fenced:
 
         def start() -> None:
             # Its shell is killed: what it says then is of no interest.
@@ -459,6 +460,30 @@ def test_hosts_are_held_for_maintenance_and_a_run_reads_why(
     assert "lab-1: held for maintenance by bob@" in refused.stderr
     assert "--force" in refused.stderr
     assert standing(fleet) == dict.fromkeys(BOTH, Standing.MAINTENANCE)
+
+
+@pytest.mark.slow
+def test_plain_pyinfra_stops_before_it_changes_a_host_that_somebody_holds(
+    fleet: Fleet, pyinfra: Run, environment: dict[str, str]
+) -> None:
+    words = (LAB, "--limit", "lab-1", "--limit", "lab-2", "-y")
+    touch = ("exec", "--", "touch", f"{BOX}/x")
+    locks.hold(fleet, "new disk", owner="bob@there")
+    refused = pyinfra(*words, *touch, check=False)
+    assert refused.returncode == 4, refused.stderr
+    assert "lab-1, lab-2: held for maintenance by bob@there" in refused.stderr
+    assert "new disk" in refused.stderr
+    assert on(fleet, f"ls {BOX}") == dict.fromkeys(BOTH, "")
+    # To look is allowed.
+    pyinfra(LAB, "--limit", "lab-1", "--dry", "server.shell", "id")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(environment, "UPLIFT_LOCK", "ignore")
+        told = pyinfra(*words, *touch)
+    assert "UPLIFT_LOCK=ignore: lab-1, lab-2: held" in told.stderr
+    assert on(fleet, f"ls {BOX}") == dict.fromkeys(BOTH, "x")
+    locks.free(fleet, owner="bob@there")
+    locks.hold(fleet, "my own work", owner=person())
+    assert "uplift:" not in pyinfra(*words, *touch).stderr
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from uplift.cli import lock as cli
-from uplift.remote.inventory import InventoryHost
+from uplift.guard.lock import refused_by
 from uplift.rollout import connector, fence
 from uplift.rollout.lock import BusyError, LockedError, NotLockedError
 from uplift.rollout.locks import Row
@@ -221,10 +221,12 @@ def test_an_operation_with_a_shell_of_its_own_stays_behind_the_fence(
     assert connector.through("/x/sh-7", wanted) == words
 
 
-def test_hosts_behind_the_fence_keep_their_data() -> None:
-    host = InventoryHost("a", ("g",), {"ssh_port": 22, "_shell_executable": "bash"})
-    (found,) = fence.behind([host], "/x/uplift-sh-7")
-    assert found.data == {"ssh_port": 22, "_shell_executable": "/x/uplift-sh-7"}
+def test_plain_pyinfra_stops_at_runs_and_at_holds_of_others_not_at_ones_own_hold() -> None:
+    hold = replace(HELD, state=State.MAINTENANCE, lease=0)
+    over, free = replace(HELD, beat=100), freed(HELD, "bob@box", 8)
+    found = {"run": seen(HELD), "hold": seen(hold), "over": seen(over), "free": seen(free)}
+    assert set(refused_by(found, "bob@box")) == {"run", "hold"}
+    assert set(refused_by(found, "anna@box")) == {"run"}
 
 
 def test_the_exit_code_tells_hosts_that_stay_locked_from_hosts_that_were_not_reached() -> None:

@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from uplift.guard.call import Call, check_terminal, check_types, parse
 from uplift.guard.inventory import check_file, load, select
+from uplift.guard.lock import install
 from uplift.guard.values import answer_sudo, check_settings
 from uplift.spec.errors import Exit, UpliftError
 
@@ -50,6 +51,7 @@ def _check(call: Call) -> None:
         check_settings(hosts, call)
     if call.connects:
         answer_sudo(hosts, call)
+        install()
         # pyinfra's own handler exits with 0: half a deploy would look like a whole one.
         signal.signal(signal.SIGINT, _interrupted)
 

@@ -6,13 +6,7 @@ included; sudo comes before it, so that a command of root passes it as well.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
-
-from uplift.remote.inventory import InventoryHost
 from uplift.spec.rollout.lock import FENCE, REFUSED, SHELLS
-
-SHELL_KEY = "_shell_executable"
 
 # The lock is held until the command has ended, by this process alone: what the command leaves
 # running must not inherit it, a daemon would keep every later run out.
@@ -64,13 +58,3 @@ def text(token: int, run: str, inner: str = "sh") -> str:
     for name, value in known.items():
         result = result.replace(name, value)
     return result
-
-
-def behind(hosts: Iterable[InventoryHost], program: str) -> list[InventoryHost]:
-    """Return hosts whose commands, from :class:`uplift.remote.fleet.Fleet` too, pass the fence.
-
-    Args:
-        hosts: of the inventory.
-        program: the shell of the run.
-    """
-    return [replace(host, data={**host.data, SHELL_KEY: program}) for host in hosts]

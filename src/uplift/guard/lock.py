@@ -1,0 +1,97 @@
+"""Before pyinfra changes anything by itself: does a rollout or a hold have one of the hosts?"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from uplift.controller import person
+from uplift.facts.lock import READ
+from uplift.spec.errors import Exit, UpliftError
+from uplift.spec.rollout.lock import SHELLS, Seen, State, UnreadableError, read
+from uplift.spec.rollout.lock_words import together
+
+if TYPE_CHECKING:
+    from pyinfra.api.host import Host
+
+IGNORE = "UPLIFT_LOCK"
+"""Environment variable: with the value `ignore`, locks of others are only told."""
+
+
+class LockedError(UpliftError):
+    """Report hosts that a rollout or somebody's hold has: pyinfra was about to change them."""
+
+    exit_code = Exit.LOCKED
+
+    def __init__(self, holders: dict[str, Seen]) -> None:
+        lines = [f"  {line}" for line in together(holders)]
+        super().__init__(
+            "locked, and nothing was touched:\n"
+            + "\n".join(lines)
+            + f"\nWait for it, see `uplift lock --help`, or go on all the same: {IGNORE}=ignore"
+        )
+
+
+def install() -> None:
+    """Have pyinfra look at the locks of its hosts when it is about to change them."""
+    from pyinfra_cli import cli
+
+    run_ops = cli.run_ops
+
+    def look_first(state: Any, *args: Any, **options: Any) -> Any:
+        # A run of uplift's own has the locks; the hosts compare its token with each command.
+        if not str(state.config.SHELL).startswith(SHELLS):
+            _look(state)
+        return run_ops(state, *args, **options)
+
+    cli.run_ops = look_first
+
+
+def _look(state: Any) -> None:
+    import gevent  # type: ignore[import-untyped]
+
+    from uplift.guard import stop
+
+    hosts = [host for host in state.inventory if host in state.active_hosts]
+    asked = [state.pool.spawn(_seen, host) for host in hosts]
+    gevent.joinall(asked, raise_error=True)
+    found = {host.name: one.value for host, one in zip(hosts, asked, strict=True)}
+    holders = refused_by({name: seen for name, seen in found.items() if seen}, person())
+    if not holders:
+        return
+    error = LockedError(holders)
+    if os.environ.get(IGNORE) != "ignore":
+        stop(error)
+    for line in together(holders):
+        print(f"uplift: {IGNORE}=ignore: {line}", file=sys.stderr)
+
+
+def refused_by(found: dict[str, Seen], me: str) -> dict[str, Seen]:
+    """Return the hosts that are locked for somebody; one's own hold is for one's own work.
+
+    Args:
+        found: by host.
+        me: user@machine.
+    """
+    return {
+        name: seen
+        for name, seen in found.items()
+        if seen.locked and not (seen.record.state is State.MAINTENANCE and seen.record.owner == me)
+    }
+
+
+def _seen(host: Host) -> Seen | None:
+    """Return what a host says of its lock; None where only root may read it, and we are not."""
+    from pyinfra.api.command import QuoteString, StringCommand
+
+    from uplift.facts.script import run_quietly
+
+    good, output = run_quietly(host, StringCommand("sh", "-c", QuoteString(READ)), {})
+    if not good:
+        return None
+    try:
+        return read(output.stdout)
+    except UnreadableError as error:
+        print(f"uplift: {host.name}: {error}", file=sys.stderr)
+        return None
