@@ -29,7 +29,7 @@ from pyinfra.context import ctx_host, ctx_state
 
 from uplift.facts.images import Images as Read
 from uplift.operations import images
-from uplift.operations.images_script import script
+from uplift.operations.images_script import RECORD, script
 from uplift.operations.images_work import collect
 from uplift.secrets import forget
 from uplift.spec.images import File, Found, Image, Images, Inputs, Todo
@@ -57,6 +57,8 @@ case "$*" in
     cp -R "$5" "$BOX/source"; cp "$4" "$BOX/Dockerfile"
     printf %s "$ID" >"$2" ;;
   "history "*) cat "$BOX/history" ;;
+  *Architecture*) cat "$BOX/platform" ;;
+  "buildx inspect default") echo "Platforms: linux/amd64*, linux/386" ;;
   *Config.Env*) cat "$BOX/environment" ;;
   *Config.Labels*) cat "$BOX/labels" ;;
   *RootFS.Layers*) cat "$BOX/layers" ;;
@@ -128,6 +130,7 @@ def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Box:
     made.put("history", "RUN useradd app # buildkit\n")
     made.put("environment", "PATH=/app/.venv/bin:/usr/bin\nPYTHONUNBUFFERED=1\n[console]\n")
     made.put("labels", "io.uplift.builder=uv\n")
+    made.put("platform", "linux/amd64\n")
     for name in ("pushed", "log"):
         made.put(name)
     made.image({"app/main.py": b"print('hello')\n"}, {"etc/passwd": b"app:x:10001\n"})
@@ -143,7 +146,8 @@ def inputs(**changed: object) -> Inputs:
 
 def build(box: Box, todo: Todo | None = None) -> subprocess.CompletedProcess[str]:
     wanted = todo or Todo(inputs(), "build")
-    return box.run(["sh", "-c", script(Images(build=(wanted.inputs.image,)), wanted)])
+    text = script(Images(build=(wanted.inputs.image,)), wanted)
+    return box.run(["sh", "-c", text.replace(RECORD, str(box.folder / "state/images/pushed"))])
 
 
 def left_behind() -> set[Path]:
@@ -165,6 +169,7 @@ def test_a_build_pushes_the_fixed_tag_first_and_leaves_nothing_behind(box: Box) 
     assert box.read("Dockerfile") == "FROM a\n"
     assert (box.folder / "source/pyproject.toml").read_text() == "[project]\n"
     assert os.access(box.folder / "source/run", os.X_OK)
+    assert box.read("state/images/pushed") == f"{made.fixed} {DIGEST}\n"
     assert left_behind() <= before
 
 
@@ -306,7 +311,7 @@ def ask(box: Box) -> Callable[[], Found]:
     made = inputs()
 
     def call() -> Found:
-        command = Read().command([made.fixed, made.moving])
+        command = Read().command([made.fixed, made.moving], platforms=True)
         done = box.run(shlex.split(command.get_raw_value()))
         assert done.returncode == 0
         return Read().process(done.stdout.splitlines())
@@ -316,9 +321,10 @@ def ask(box: Box) -> Callable[[], Found]:
 
 def test_one_command_asks_for_all_tags(box: Box, ask: Callable[[], Found]) -> None:
     made = inputs()
-    assert ask() == Found()
+    platforms = ("linux/amd64", "linux/386")
+    assert ask() == Found(platforms=platforms)
     box.put("pushed", f"{made.fixed}\n")
-    assert ask() == Found(digests={made.fixed: DIGEST})
+    assert ask() == Found(digests={made.fixed: DIGEST}, platforms=platforms)
 
 
 def test_a_host_without_buildx_says_so(box: Box, ask: Callable[[], Found]) -> None:

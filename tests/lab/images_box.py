@@ -119,6 +119,19 @@ class Box:
         name = re.escape(self.repository)
         return dict(re.findall(rf"{name}:(\S+) is {name}@(sha256:\w+)", self.said))
 
+    def verify(self, file: str) -> dict[str, Any]:
+        """Return what the verification of images says of this host, as plain data."""
+        document = self.folder / "verified.json"
+        words = ["tests/verify/test_images.py", "--inventory", file, "--verify-json", str(document)]
+        self.run("pytest", *words, "-q", "-rA", "--tb=short")
+        host: dict[str, Any] = json.loads(document.read_text())["hosts"][0]
+        return host
+
+    def requests(self) -> list[str]:
+        """Return method and path of every request that the registry of this host has logged."""
+        log = self.sh("docker logs registry 2>/dev/null")
+        return re.findall(r'"([A-Z]+ /v2/\S*) HTTP/', log)
+
 
 def no_change(said: str) -> list[list[str]]:
     """Return the hosts where nothing changed, for each operation of a run with ``--json``."""

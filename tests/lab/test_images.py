@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import secrets
 import subprocess
@@ -9,20 +10,20 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from images_box import LIMIT, PROJECT, SCRIPTS, Box, Run
+from images_box import LIMIT, PROJECT, SCRIPTS, Box, Run, no_change
 
 REPOSITORY = "lab-1:5000/uplift-test/small"
 DOCKERFILE = """
-FROM registry:2
-RUN echo "a step" && echo "of many words"
+FROM scratch
 COPY words /words
 USER 10001
-ENTRYPOINT []
-CMD ["sleep", "3600"]
+CMD ["/usr/bin/sleep", "3600"]
 """
 BASE = "registry:5000/registry:2"
 PORT = 18999
 CONTAINER = "uplift-test-small"
+# An image of a few bytes has nothing to run: a container of it borrows the host's programs.
+RUN = "docker run -d -v /usr:/usr:ro -v /usr/lib:/lib:ro -v /usr/lib64:/lib64:ro --name"
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +68,37 @@ def pushed(box: Box, small: Callable[..., dict[str, Any]]) -> dict[str, str]:
     return box.told()
 
 
+def test_a_second_run_pushes_nothing_and_asks_once_for_each_tag(
+    box: Box, small: Callable[..., dict[str, Any]], pushed: dict[str, str]
+) -> None:
+    first = box.requests()
+    assert [it for it in first if it.split("/")[0] != "GET " and "/uplift-test/small/blobs" in it]
+    assert box.apply(small(), options=("-y", "--json")) == 0, box.said
+    assert no_change(box.said) == [[box.name]]
+    second = box.requests()[len(first) :]
+    assert {it.split()[0] for it in second} <= {"GET", "HEAD"}
+    for tag in ("1.0.0-dockerfile", *pushed):
+        assert second.count(f"HEAD /v2/uplift-test/small/manifests/{tag}") == 1
+
+
+def test_a_login_that_the_registry_refuses_is_said_before_anything_is_built(
+    box: Box, small: Callable[..., dict[str, Any]]
+) -> None:
+    jobs = box.sh("ls /var/lib/uplift/jobs")
+    box.sh("cp -a /root/.docker/config.json /root/kept.json")
+    try:
+        wrong = base64.b64encode(f"deployer:{secrets.token_hex(8)}".encode()).decode()
+        box.sh(f'sed -i \'s|\\("auth": *"\\).*"|\\1{wrong}"|\' /root/.docker/config.json')
+        assert box.apply(small(version="1.3.0")) == 1
+        assert "the registry could not be asked" in box.said and "unauthorized" in box.said
+        found = images(box, build=[small()])
+        assert found["exit_code"] == 1 and "refuses root's login" in found["errors"][0]
+    finally:
+        box.sh("mv /root/kept.json /root/.docker/config.json")
+    assert wrong not in box.said
+    assert box.sh("ls /var/lib/uplift/jobs") == jobs
+
+
 def images(box: Box, *words: str, **inventory: Any) -> dict[str, Any]:
     """Return what `uplift images` says, and its exit code among it."""
     file = box.inventory(*inventory.pop("build"), **inventory)
@@ -84,8 +116,8 @@ def test_the_list_names_tags_digest_builder_and_the_hosts_that_run_it(
     (one,) = [it for it in before["images"] if it["digest"] == digest]
     assert one["tags"] == sorted(["1.0.0-dockerfile", fixed])
     assert (one["builder"], one["version"], one["hosts"]) == ("dockerfile", "1.0.0", {})
-    assert one["size"] > 1_000_000 and one["platforms"] == ["linux/amd64"]
-    box.sh(f"docker run -d --name {CONTAINER} {REPOSITORY}@{digest}")
+    assert 100 < one["size"] < 10_000 and one["platforms"] == ["linux/amd64"]
+    box.sh(f"{RUN} {CONTAINER} {REPOSITORY}@{digest}")
     (one,) = [it for it in images(box, build=[small()])["images"] if it["digest"] == digest]
     assert one["hosts"] == {box.name: [CONTAINER]}
 
@@ -96,7 +128,7 @@ def test_what_runs_without_a_tag_is_listed_and_a_host_that_is_away_is_named(
     gone = f"{REPOSITORY}:gone"
     text = f"FROM {REPOSITORY}:1.0.0-dockerfile\\nLABEL a=b\\n"
     box.sh(f"printf '{text}' | docker build -q -t {gone} - && docker push -q {gone}")
-    box.sh(f"docker run -d --name {CONTAINER}-2 {gone}")
+    box.sh(f"{RUN} {CONTAINER}-2 {gone}")
     digest = box.digest("gone")
     assert "202" in box.registry(f"uplift-test/small/manifests/{digest}", "-X", "DELETE", "-i")
     away = {"ssh_hostname": "127.0.0.1", "ssh_port": closed_port}
@@ -112,6 +144,7 @@ def test_what_runs_without_a_tag_is_listed_and_a_host_that_is_away_is_named(
     assert any(one["tags"] for one in found["images"])
 
 
+@pytest.mark.slow
 def test_steps_are_shown_while_the_build_runs(
     box: Box, small: Callable[..., dict[str, Any]]
 ) -> None:
@@ -148,3 +181,31 @@ def test_a_failed_step_shows_its_own_lines_and_not_those_of_others(
     assert box.said.count("what went wrong") >= 1 and "exit code: 3" in box.said
     assert "noise-2999" not in box.said
     assert box.digest("1.2.0-dockerfile") == ""
+
+
+def test_what_is_pushed_is_verified_and_a_push_over_it_by_hand_is_found(
+    box: Box, small: Callable[..., dict[str, Any]], pushed: dict[str, str]
+) -> None:
+    file = box.inventory(small())
+    found = box.verify(file)
+    assert found["failures"] == [], box.said
+    assert found["subjects"]["images"] == {"passed": 5, "failed": 0, "skipped": 0}
+    fixed = next(iter(pushed))
+    planted = f"{REPOSITORY}:{fixed}"
+    hand = (
+        f"FROM {REPOSITORY}@{pushed[fixed]}\\nUSER root\\nCOPY .netrc /root/.netrc\\n"
+        "COPY .netrc /usr/bin/gcc\\nLABEL io.uplift.builder=poetry\\n"
+    )
+    box.sh(
+        f"rm -rf /tmp/hand && mkdir /tmp/hand && cd /tmp/hand && echo machine >.netrc && "
+        f"printf '{hand}' >Dockerfile && docker build -q -t {planted} . && docker push -q {planted}"
+    )
+    found = box.verify(file)
+    assert {one["test"].partition("[")[0] for one in found["failures"]} == {
+        "test_its_tags_name_the_digest_that_was_pushed",
+        "test_its_labels_say_what_built_it_from_what",
+        "test_no_secret_is_in_its_layers_history_or_environment",
+    }
+    assert "/root/.netrc" in box.said and "label io.uplift.builder" in box.said
+    warned = " ".join(one["message"] for one in found["warnings"])
+    assert "runs as root" in warned and "/usr/bin/gcc" in warned

@@ -19,6 +19,7 @@ SUBJECTS = [
     "certificates",
     "clients",
     "docker",
+    "images",
     "influxdb",
     "nexus",
     "packages",

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from uplift.operations.images_work import archive, collect
 from uplift.spec.errors import SettingsError
-from uplift.spec.images import File, Found, Image, Images, Inputs, parse, plan
+from uplift.spec.images import File, Found, Image, Images, Inputs, Todo, parse, plan
 from uplift.spec.images.tokens import value_is_secret
 
 NAME = "registry.example.com:5000/console"
@@ -69,7 +69,7 @@ def collected(folder: Path, **changed: Any) -> Inputs:
         ({"version": "2.0 beta"}, "beginning of a tag"),
         ({"python": "3"}, "3.13"),
         ({"entry_point": []}, "entry_point is required"),
-        ({"platforms": ["linux/amd64", "linux/arm64"]}, "not joined"),
+        ({"platforms": ["linux/amd64", "linux/amd64"]}, "listed twice"),
         ({"platforms": ["amd64"]}, "linux/amd64"),
         ({"files": ["../key"]}, "inside the source"),
         ({"system_packages": ["libpq5; id"]}, "Debian package"),
@@ -393,3 +393,11 @@ def test_the_archive_is_the_same_bytes_for_the_same_inputs(source: Path) -> None
 )
 def test_what_looks_like_a_token_is_told_from_what_does_not(value: str, secret: bool) -> None:
     assert value_is_secret(value) is secret
+
+
+def test_a_platform_that_the_host_cannot_run_is_named_only_where_it_is_to_be_built() -> None:
+    image = Image.parse(block(platforms=["linux/arm64", "linux/amd64"]), path="images.build[0]")
+    made = Inputs(image, "FROM a\n", ())
+    found = Found(platforms=("linux/amd64",))
+    assert found.cannot([Todo(made, "build")]) == ["linux/arm64"]
+    assert found.cannot([Todo(made, "tag", "sha256:a")]) == []

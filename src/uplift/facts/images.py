@@ -48,6 +48,10 @@ timeout 60 docker -H "unix://$socket" version >/dev/null 2>&1 ||
   unable "Docker does not answer: deploys/docker.py installs it"
 docker buildx version >/dev/null 2>&1 ||
   unable "buildx is not installed (Debian 13: apt install docker-buildx; Debian 12 has none)"
+# BuildKit tries what it can run; a star marks what somebody asked for.
+[ "$1" != platforms ] || echo "platforms $(docker buildx inspect default 2>/dev/null |
+  sed -n 's/^Platforms: *//p' | tr -d ' *')"
+shift
 while [ "$#" -ge 2 ]; do
   answer=$(ask "$1" "$2") || :
   code=${answer##*
@@ -72,12 +76,14 @@ class Images(FactBase[Found | None]):
     def default() -> None:
         """Return None: pyinfra has failed the host by then."""
 
-    def command(self, references: Sequence[str]) -> StringCommand:
+    def command(self, references: Sequence[str], platforms: bool = False) -> StringCommand:
         """Return the one command.
 
         + references: whole names with their tags
+        + platforms: it matters for which ones the host can build
         """
         words = [word for it in references for word in (it, Reference.parse(it).registry)]
+        words.insert(0, "platforms" if platforms else "tags")
         return StringCommand("sh", "-c", QuoteString(_READ), "uplift", *map(QuoteString, words))
 
     def process(self, output: Iterable[str]) -> Found:

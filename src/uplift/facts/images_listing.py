@@ -23,23 +23,7 @@ fi
 echo end
 """
 
-# Arguments: HOST REPOSITORY LOGIN, then paths below /v2/REPOSITORY/. The host trusts a registry as
-# its Docker does, and root's login goes by curl's standard input. An answer is one line:
-# answer PATH STATUS BODY. Of a list in pages each has a line.
-REGISTRY = (
-    r"""
-export LC_ALL=C PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin" HOME=/root
-umask 077
-exec </dev/null
-host=$1 repository=$2 known=$3; shift 3
-work=$(mktemp -d /dev/shm/uplift-listing.XXXXXX) || exit 1
-trap 'rm -rf "$work"' EXIT
-pack() { base64 -w 0; }
-trouble() { printf 'trouble %s\n' "$(printf %s "$1" | pack)"; echo end; exit 0; }
-command -v curl >/dev/null || trouble "curl is not installed"
-"""
-    + LOGIN
-    + r"""
+REACH = r"""
 dk() { timeout 60 docker -H unix:///var/run/docker.sock "$@" 2>/dev/null; }
 # What Docker itself trusts: the system's authorities, and those of this registry.
 cat /etc/ssl/certs/ca-certificates.crt "/etc/docker/certs.d/$host"/*.crt >"$work/ca" 2>/dev/null
@@ -74,7 +58,7 @@ field() { printf %s "$challenge" | sed -n "s/.*$1=\"\([^\"]*\)\".*/\1/p"; }
 case $code:$challenge in
   401:[Bb]earer*)
     realm=$(field realm) service=$(field service)
-    code=$(get "$realm?service=$service&scope=repository:$repository:pull" "$user")
+    code=$(get "$realm?service=$service&scope=repository:$repository:$scope" "$user")
     [ "$code" = 200 ] || trouble "$realm gives no token (status $code): root's login at $host?"
     said=$(cat "$work/body")
     token=$(json_text token); [ -n "$token" ] || token=$(json_text access_token)
@@ -86,6 +70,32 @@ accept() {
       docker.distribution.manifest.v2
   do printf 'header = "Accept: application/vnd.%s+json"\n' "$kind"; done
 }
+"""
+"""The way to a registry by its own API, as the host's Docker has it.
+
+Needs ``$host``, ``$repository``, ``$known`` (its name in Docker's logins), ``$scope``, the folder
+``$work``, ``trouble``, and what ``LOGIN`` defines. Makes ``$base``, ``$as`` (a line that signs in),
+``get`` and ``accept``.
+"""
+
+# Arguments: HOST REPOSITORY LOGIN, then paths below /v2/REPOSITORY/. The host trusts a registry as
+# its Docker does, and root's login goes by curl's standard input. An answer is one line:
+# answer PATH STATUS BODY. Of a list in pages each has a line.
+REGISTRY = (
+    r"""
+export LC_ALL=C PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin" HOME=/root
+umask 077
+exec </dev/null
+host=$1 repository=$2 known=$3 scope=pull; shift 3
+work=$(mktemp -d /dev/shm/uplift-listing.XXXXXX) || exit 1
+trap 'rm -rf "$work"' EXIT
+pack() { base64 -w 0; }
+trouble() { printf 'trouble %s\n' "$(printf %s "$1" | pack)"; echo end; exit 0; }
+command -v curl >/dev/null || trouble "curl is not installed"
+"""
+    + LOGIN
+    + REACH
+    + r"""
 answer() { echo "answer $1 $2 $(pack <"$3")"; }
 case ${1:-} in tags/list*)
   path="/v2/$repository/$1"

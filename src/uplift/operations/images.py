@@ -46,6 +46,11 @@ def built(settings: Images) -> Generator[StringCommand, None, None]:
             return
         _check(found)
         todo = plan(wanted, found)
+        if cannot := found.cannot(todo):
+            raise UpliftError(
+                f"this host cannot build for {', '.join(cannot)}: install qemu-user-static "
+                "there (Debian), or build on a host of that platform"
+            )
         texts = [text_of(settings, one) for one in todo]
     except UpliftError as error:
         yield script.refuse(f"images: {error}", code=int(error.exit_code))
@@ -64,7 +69,8 @@ def built(settings: Images) -> Generator[StringCommand, None, None]:
 
 def _read(wanted: Sequence[Inputs]) -> Found | None:
     references = [name for one in wanted for name in (one.fixed, one.moving)]
-    return read_quietly(host, Read, references=references)
+    platforms = any(one.image.platforms for one in wanted)
+    return read_quietly(host, Read, references=references, platforms=platforms)
 
 
 def _check(found: Found) -> None:

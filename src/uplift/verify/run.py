@@ -24,6 +24,7 @@ SUBJECTS = (
     "nexus",
     "clients",
     "packages",
+    "images",
     "redis",
     "influxdb",
     "backup",

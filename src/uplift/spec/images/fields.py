@@ -96,11 +96,12 @@ Platform = Annotated[
 Size = Annotated[str, _matches(r"[1-9][0-9]*(MB|GB)", "must be a size such as '10GB' or '500MB'")]
 
 
-def one_at_most(platforms: tuple[str, ...]) -> tuple[str, ...]:
-    """Refuse several platforms."""
-    if len(platforms) > 1:
-        msg = "one platform an image: several are not joined to one manifest list yet"
-        raise ValueError(msg)
+def each_once(platforms: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse a platform that is listed twice."""
+    for one in platforms:
+        if platforms.count(one) > 1:
+            msg = f"{one} is listed twice"
+            raise ValueError(msg)
     return platforms
 
 

@@ -21,8 +21,8 @@ from uplift.spec.images.fields import (
     Size,
     Version,
     arguments,
+    each_once,
     labels_of_its_own,
-    one_at_most,
     secret_ids,
 )
 
@@ -79,7 +79,7 @@ class Image(Block):
         system_packages: Debian packages in the image.
         entry_point: command of the image.
         files: paths of the source that the image has beside the installed project.
-        platforms: at most one; left out: that of the host.
+        platforms: each is built, and several are joined to one list; left out: that of the host.
         index: where packages come from.
         ca_files: certificates that the build trusts beside those of the base.
         labels: of the image.
@@ -103,7 +103,7 @@ class Image(Block):
     system_packages: tuple[Package, ...] = ()
     entry_point: tuple[Line, ...] = ()
     files: tuple[Path, ...] = ()
-    platforms: Annotated[tuple[Platform, ...], AfterValidator(one_at_most)] = ()
+    platforms: Annotated[tuple[Platform, ...], AfterValidator(each_once)] = ()
     index: Index | None = None
     ca_files: tuple[str, ...] = ()
     labels: Annotated[dict[str, str], AfterValidator(labels_of_its_own)] = Field(

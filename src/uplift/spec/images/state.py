@@ -25,12 +25,23 @@ class Found:
         busy: a job of this subject that still runs, or empty.
         digests: by reference, of the tags that are there.
         troubles: by reference, where the registry gave no answer.
+        platforms: that the host can build for.
     """
 
     ready: str = ""
     busy: str = ""
     digests: Mapping[str, str] = field(default_factory=dict)
     troubles: Mapping[str, str] = field(default_factory=dict)
+    platforms: tuple[str, ...] = ()
+
+    def cannot(self, todo: Sequence[Todo]) -> list[str]:
+        """Return the platforms that are to be built, and that the host has no way to run.
+
+        Args:
+            todo: what has to be done.
+        """
+        wanted = {p for one in todo if one.action == "build" for p in one.inputs.image.platforms}
+        return sorted(wanted.difference(self.platforms))
 
 
 Action = Literal["build", "tag"]
@@ -79,7 +90,10 @@ def parse(output: Iterable[str]) -> Found:
             digests[reference] = digest
         if trouble:
             troubles[reference] = trouble
-    return Found(words.get("unable", ""), words.get("busy", ""), digests, troubles)
+    platforms = next((line[1].split(",") for line in lines if line[0] == "platforms"), [])
+    return Found(
+        words.get("unable", ""), words.get("busy", ""), digests, troubles, tuple(platforms)
+    )
 
 
 def _answer(code: str, body: str) -> tuple[str, str]:
