@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from statistics import quantiles
 from typing import Self
 
+LOST = 1006  # close code for a WebSocket that ended without one
 RATE = 50  # requests a second
 WORKERS = 10
 
@@ -84,10 +85,19 @@ class Prober:
 
 
 class WebSocket:
-    """One open WebSocket at ``/ws``."""
+    """One open WebSocket at ``/ws``.
 
-    def __init__(self, address: str, port: int, tls: ssl.SSLContext | None = None) -> None:
-        self._socket = socket.create_connection((address, port), timeout=10)
+    Args:
+        address: of the host.
+        port: that it is reached at.
+        tls: how its certificate is checked; None: no TLS.
+        timeout: seconds without a word after which it counts as dead.
+    """
+
+    def __init__(
+        self, address: str, port: int, tls: ssl.SSLContext | None = None, timeout: float = 10
+    ) -> None:
+        self._socket = socket.create_connection((address, port), timeout=timeout)
         if tls is not None:
             self._socket = tls.wrap_socket(self._socket)
         key = base64.b64encode(os.urandom(16)).decode()
@@ -110,7 +120,10 @@ class WebSocket:
     def hear(self) -> str:
         """Return the next text; raise ConnectionError with the code when it was closed."""
         while True:
-            first, length = self._file.read(2)
+            head = self._file.read(2)
+            if len(head) < 2:
+                raise ConnectionError(LOST)
+            first, length = head
             if length == 126:
                 length = int.from_bytes(self._file.read(2), "big")
             data = self._file.read(length)

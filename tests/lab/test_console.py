@@ -120,7 +120,8 @@ class Page:
     def __init__(self, host: dict[str, Any]) -> None:
         self.heard: list[dict[str, Any]] = []
         self.code = 0
-        self._socket = WebSocket(host["address"], int(host["ports"]["80"]))
+        # The server asks every 20 seconds whether anybody is there.
+        self._socket = WebSocket(host["address"], int(host["ports"]["80"]), timeout=120)
         self._heard_one = threading.Event()
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
