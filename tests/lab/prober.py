@@ -27,6 +27,7 @@ class Prober:
         address: of the host.
         port: that it is reached at.
         path: that is asked for.
+        tls: how its certificate is checked; None: no TLS.
         answers: bodies of good answers, counted.
         failures: what else came.
         seconds: that good answers took.
@@ -35,6 +36,7 @@ class Prober:
     address: str
     port: int
     path: str = "/"
+    tls: ssl.SSLContext | None = None
     answers: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
