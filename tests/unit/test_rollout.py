@@ -199,6 +199,8 @@ def test_a_journal_tells_how_far_each_host_is() -> None:
     assert run.hosts == {"h1": "committed", "h2": "failed", "h3": "waiting"}
     assert (run.token, run.wave, run.baseline) == (7, 2, None)
     assert run.touched == ("h1", "h2")
+    assert run.following({"kind": "reverted", "host": "h2", "at": 20.0}).touched == ("h1",)
+    assert run.following({"kind": "unreachable", "host": "h3", "at": 20.0}).touched == run.touched
     assert run.words == {"h2": "Applications: exit code 1"}
     assert run.changed == {"h1": ["Applications"]}
     assert not run.over

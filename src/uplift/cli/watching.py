@@ -28,6 +28,8 @@ _COLOURS = {
 }
 _SHOWN = ("change", "host-error", "refused", "stale", "unread")
 _WIDTH = 60  # characters of a host's last event in the table
+_ROWS = 20  # hosts that the table names at once
+_QUIET = ("waiting", "committed", "reverted")
 
 
 class Watch(Protocol):
@@ -95,15 +97,19 @@ class Lines(_Context):
 
 
 class LiveTable(_Context):
-    """A table of hosts by wave that changes in place; what must be kept is printed above it."""
+    """A table that changes in place: waves as counts, and the hosts at which something goes on.
+
+    What must be kept is printed above it.
+    """
 
     def __init__(self) -> None:
         self._begun = time.monotonic()
         self._waves: list[list[str]] = []
+        self._known: frozenset[str] = frozenset()
         self._steps: dict[str, str] = {}
         self._since: dict[str, float] = {}
         self._last: dict[str, str] = {}
-        self._live = Live(console=progress, refresh_per_second=4, get_renderable=self._table)
+        self._live = Live(console=progress, refresh_per_second=2, get_renderable=self._table)
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -122,9 +128,10 @@ class LiveTable(_Context):
         kind, host = record["kind"], record.get("host", "")
         if kind == "begun":
             self._waves = [list(wave) for wave in record["request"]["waves"]]
+            self._known = frozenset(name for wave in self._waves for name in wave)
         elif kind == "event":
             self._event(record["event"])
-        elif host in self._known() and kind != "warning":
+        elif host in self._known and kind != "warning":
             self._steps[host], self._since[host] = kind, time.monotonic()
             self._last[host] = str(record.get("words") or "").partition("\n")[0]
         else:
@@ -132,27 +139,32 @@ class LiveTable(_Context):
                 self._live.console.print(line)
 
     def _event(self, event: Event) -> None:
-        if event.host not in self._known():
+        if event.host not in self._known:
             return
         if event.kind == "host-start":
             self._last[event.host] = f"{event.operation} …"
         elif event.kind in _SHOWN and event.text:
             self._last[event.host] = event.text.partition("\n")[0]
 
-    def _known(self) -> set[str]:
-        return {name for wave in self._waves for name in wave}
-
     def _table(self) -> Table:
         table = Table("wave", "host", "step", "for", "last")
+        left = _ROWS
         for number, wave in enumerate(self._waves, start=1):
-            for name in wave:
-                step = self._steps.get(name, "waiting")
-                since = self._since.get(name)
-                lasted = f"{time.monotonic() - since:.0f} s" if since else ""
-                shown = escape(self._last.get(name, "")[:_WIDTH])
-                colour = _COLOURS.get(step, "default")
-                table.add_row(str(number), escape(name), f"[{colour}]{step}[/]", lasted, shown)
+            at = [self._steps.get(name, "waiting") for name in wave]
+            counts = ", ".join(f"{at.count(step)} {step}" for step in dict.fromkeys(at))
+            table.add_row(str(number), f"{len(wave)} hosts", counts)
+            busy = [name for name in wave if self._steps.get(name, "waiting") not in _QUIET]
+            for name in busy[:left]:
+                self._add(table, name)
+            left -= len(busy[:left])
         return table
+
+    def _add(self, table: Table, name: str) -> None:
+        step = self._steps[name]
+        colour = _COLOURS.get(step, "default")
+        lasted = f"{time.monotonic() - self._since[name]:.0f} s"
+        shown = escape(self._last.get(name, "")[:_WIDTH])
+        table.add_row("", f"  {escape(name)}", f"[{colour}]{step}[/]", lasted, shown)
 
 
 def words(record: Mapping[str, Any]) -> list[str]:

@@ -260,6 +260,8 @@ def _carried(journal: Journal, hosts: Sequence[InventoryHost], tell: Tell) -> Re
             engine.waves()
         except Stop as stop:
             return _stopped(engine, stop)
+        except UpliftError as error:
+            return _stopped(engine, Stop("error", str(error)))
         except KeyboardInterrupt:
             return _stopped(engine, Stop("interrupted", "stopped at once by a second signal"))
         whole = all(step == "committed" for step in engine.run.hosts.values())
@@ -268,18 +270,23 @@ def _carried(journal: Journal, hosts: Sequence[InventoryHost], tell: Tell) -> Re
 
 def _stopped(engine: Engine, stop: Stop) -> Result:
     engine.journal.write("interrupted", reason=stop.kind, words=stop.words)
-    policy = engine.policy
     engine.tell_hooks("failure", reason=stop.kind, words=stop.words)
-    if stop.kind == "stale":
-        return _end(engine, "held" if engine.run.touched else "refused", Exit.STALE, stop.words)
-    if stop.asked or policy.on_failure == "hold":
-        code = Exit.HELD if engine.run.touched else Exit.FAILED
-        if stop.kind == "interrupted":
-            code = Exit.INTERRUPTED
-        return _end(engine, "held", code, stop.words)
-    put_back = revert.fleet if policy.on_failure == "revert-fleet" else revert.wave
-    outcome, code = put_back(engine)
+    outcome, code = _answer(engine, stop)
     return _end(engine, outcome, code, stop.words)
+
+
+def _answer(engine: Engine, stop: Stop) -> tuple[str, Exit]:
+    """Do what the policy says, and return how the run ends."""
+    touched, on_failure = engine.run.touched, engine.policy.on_failure
+    if stop.kind == "stale":
+        return "held" if touched else "refused", Exit.STALE
+    if stop.kind == "interrupted":
+        return "held", Exit.INTERRUPTED
+    if not touched:
+        return "refused", Exit.FAILED
+    if stop.asked or on_failure == "hold":
+        return "held", Exit.HELD
+    return revert.fleet(engine) if on_failure == "revert-fleet" else revert.wave(engine)
 
 
 def _end(engine: Engine, outcome: str, code: Exit, stopped: str) -> Result:

@@ -41,9 +41,6 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _OF_HOSTS = frozenset(get_args(HostStep))
 
-TOUCHED = frozenset(STEPS) - {"waiting", "reverted"}
-"""Steps after which a host may differ from what it was before the run."""
-
 
 class TornError(Exception):
     """Report a journal that is no journal."""
@@ -57,6 +54,7 @@ class Run:
         id: of the run.
         request: what was asked for, as it was written down.
         hosts: the step that each host has come to, in the inventory's order.
+        changing: hosts whose change may have begun, and that were not put back.
         words: what went wrong on a host.
         wave: number of the wave that began last, from 1; 0 before the first.
         baseline: failures of the gate before that wave, as plain data.
@@ -74,6 +72,7 @@ class Run:
     id: str = ""
     request: Mapping[str, Any] = field(default_factory=dict)
     hosts: Mapping[str, Step] = field(default_factory=dict)
+    changing: frozenset[str] = frozenset()
     words: Mapping[str, str] = field(default_factory=dict)
     wave: int = 0
     baseline: Sequence[Mapping[str, str]] | None = None
@@ -113,7 +112,7 @@ class Run:
     @property
     def touched(self) -> tuple[str, ...]:
         """Return the hosts that may differ from what they were before the run."""
-        return tuple(name for name, step in self.hosts.items() if step in TOUCHED)
+        return tuple(name for name in self.hosts if name in self.changing)
 
     def following(self, record: Mapping[str, Any]) -> Run:
         """Return the run after one more record.
@@ -137,8 +136,18 @@ class Run:
         name = record["host"]
         words = {**self.words, name: record["words"]} if record.get("words") else self.words
         changed = {**self.changed, name: record["changed"]} if "changed" in record else self.changed
-        hosts = {**self.hosts, name: record["kind"]}
-        return replace(self, hosts=hosts, words=words, changed=changed)
+        changing = self.changing
+        if record["kind"] == "intent":
+            changing |= {name}
+        elif record["kind"] == "reverted":
+            changing -= {name}
+        return replace(
+            self,
+            hosts={**self.hosts, name: record["kind"]},
+            changing=changing,
+            words=words,
+            changed=changed,
+        )
 
     def _whole(self, kind: Kind, record: Mapping[str, Any]) -> Run:
         if kind == "begun":
