@@ -17,7 +17,8 @@ import pytest
 from uplift.lab.names import path_hash
 
 # Their asserts are as telling as those of a test file.
-pytest.register_assert_rewrite("tests.lab.container_box", "tests.lab.app_box")
+BOXES = ("container_box", "app_box", "nexus_box")
+pytest.register_assert_rewrite(*(f"tests.lab.{name}" for name in BOXES))
 
 PROJECT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
