@@ -18,5 +18,9 @@ else:
     settings, server = with_secrets(settings), settings.container
     nexus_server.running(name="Nexus", server=server)
     nexus.configured(
-        name="Nexus, configured", settings=settings, address=server.url, container=server.name
+        name="Nexus, configured",
+        settings=settings,
+        address=server.url,
+        container=server.name,
+        way=server.way,
     )

@@ -39,9 +39,11 @@ docker = {
 #         # Raising the version is an upgrade; there is no way back but the copy that is made of the
 #         # data. A digest as well (…:3.85.0@sha256:…) pins the very image.
 #         "image": "sonatype/nexus3:3.85.0",
-#         # Where programs reach it. It speaks without encryption: another address than this host's
-#         # own needs a proxy with TLS in front, or a network that you trust.
+#         # Where programs reach it. It speaks without encryption unless `tls` is set: an address
+#         # other than this host's own needs that, or a proxy with TLS in front.
 #         "address": "127.0.0.1",
+#         # Signed by the controller's own CA; hosts trust it by certificates = {"own_ca": True}.
+#         "tls": {"names": ["nexus.example.com"]},
 #         "port": 28081,
 #         # A volume, or a folder of the host.
 #         "data": "nexus-data",

@@ -18,7 +18,9 @@ from uplift.spec.secret import Secret, SecretRef
 def certificates(
     settings: Certificates, *, project: Path | None = None, source: str | None = None
 ) -> tuple[Certificate, ...]:
-    """Return the certificates of all listed files, each once.
+    """Return the certificates of all listed files, and the controller's own CA, each once.
+
+    That CA is made when it is first needed.
 
     Args:
         settings: the files.
@@ -27,9 +29,12 @@ def certificates(
 
     Raises:
         SettingsError: names every file that is missing or is no certificate.
+        UsageError: the controller's own CA cannot be used.
     """
     files = [(f"certificates.files[{number}]", name) for number, name in enumerate(settings.files)]
     read = _read(files, project, source)
+    if settings.own_ca:
+        read.append(list(split(authority.own(project).certificate)))
     return tuple(dict.fromkeys(found for bundle in read for found in bundle))
 
 
@@ -81,14 +86,16 @@ def server(
     *,
     project: Path | None = None,
     source: str | None = None,
+    path: str = "registry.tls",
 ) -> tuple[str, Secret | None]:
-    """Return a registry's certificate and private key as they stand on this machine, both PEM.
+    """Return a server's certificate and private key as they stand on this machine, both PEM.
 
     Args:
         tls: with ``certificate``.
         resolve: gives the key where it is a secret; None: it is not looked at.
         project: folder that relative names start from; the current one when left out.
         source: file of the settings, for the error's text.
+        path: of the key of the settings, for the same.
 
     Raises:
         SettingsError: a file is missing, the certificate has expired or is for other names, or the
@@ -101,12 +108,12 @@ def server(
         try:
             return _text(name, project)
         except ValueError as error:
-            found.append(Problem(f"registry.tls.{field}", f"{name}: {error}", source))
+            found.append(Problem(f"{path}.{field}", f"{name}: {error}", source))
             return None
 
     text = read("certificate", tls.certificate)
     if text is not None and (reason := fault(text, tls.names, datetime.now(UTC))):
-        found.append(Problem("registry.tls.certificate", f"{tls.certificate}: {reason}", source))
+        found.append(Problem(f"{path}.certificate", f"{tls.certificate}: {reason}", source))
     if tls.key_file is not None:
         line = read("key_file", tls.key_file)
         key = None if line is None else Secret(line)
@@ -114,7 +121,7 @@ def server(
         key = resolve(tls.key) if tls.key else None
     if not found and text and key and (reason := key_fault(text, key.reveal())):
         field, name = ("key_file", tls.key_file) if tls.key_file else ("key", tls.key)
-        found.append(Problem(f"registry.tls.{field}", f"{name} {reason}", source))
+        found.append(Problem(f"{path}.{field}", f"{name} {reason}", source))
     if found:
         raise SettingsError(found)
     assert text is not None

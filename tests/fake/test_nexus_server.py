@@ -10,6 +10,7 @@ import os
 import secrets
 import subprocess
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,11 @@ from pyinfra.api.operations import run_ops
 from pyinfra.api.state import State
 from pyinfra.context import ctx_config, ctx_host, ctx_state
 
+from uplift import authority
 from uplift.facts import nexus_server as facts
 from uplift.operations import nexus_server
 from uplift.secrets import forget
+from uplift.spec.nexus import tls
 from uplift.spec.nexus.data import File
 from uplift.spec.nexus.server import Server, container, memory
 
@@ -235,3 +238,72 @@ def test_traces_are_found_in_logs_old_logs_and_the_cache(tmp_path: Path) -> None
     assert found is not None
     assert (found.logged, found.cached) == (("3.30.0-01", "3.77.1-01"), ("3.29.2-02",))
     assert (found.serves, found.current) == ("", (3, 77, 1))
+
+
+# TLS
+
+
+NAMES = {"names": ["nexus.example.com"]}
+LATER, EARLIER = 2 * 10**18, 10**18
+
+
+def secured(*more: str, changed: int = EARLIER, packed: bytes = b"", **fields: Any) -> str:
+    """What the fact says of a server with TLS whose files are as they shall be."""
+    it = settings(tls=NAMES, **fields)
+    properties = "".join(f"{key}={value}\n" for key, value in tls.PROPERTIES.items())
+    files = {tls.KEYSTORE: packed, tls.AUTHORITY: authority.own().certificate.encode()}
+    lines = [
+        f"tls-file {name} {tls.RIGHTS[name]} {changed} -{base64.b64encode(text).decode()}"
+        for name, text in files.items()
+    ]
+    real = inspect(container(it, memory(it, 8 * GIB)))
+    real["Mounts"] = [one for one in real["Mounts"] if one["Destination"] != "/data"]
+    return look(
+        it, f"nexus-properties {coded(properties)}", f"tls-started {LATER - 1}",
+        f"tls-folder {tls.FOLDER_RIGHTS}", *lines, f"containers {coded([real])}", *more,
+    )  # fmt: skip
+
+
+def keystore(*names: str) -> bytes:
+    text, key = authority.own().sign(names, datetime.now(UTC))
+    return tls.pack(tls.Material(text, key.reveal()))
+
+
+def test_a_server_with_its_certificate_costs_one_remote_command_and_changes_nothing() -> None:
+    said = secured(packed=keystore("nexus.example.com"))
+    meta, commands = apply(settings(tls=NAMES), said)
+    assert not meta.did_change()
+    assert len(commands) == 2
+
+
+def test_a_server_gets_its_certificate_before_the_container_that_reads_it() -> None:
+    it = settings(tls=NAMES)
+    write, job = yielded(it, look(it))
+    assert write.startswith("sh -c") and "/etc/uplift/nexus 200" in write
+    assert "\nkeystore.jks " in f"\n{write}" or "keystore.jks " in write
+    assert "systemd-run" in job
+    assert "nexus.properties: application-port-ssl none -> " in job
+
+
+def test_a_certificate_for_other_names_is_signed_anew_and_the_server_restarted() -> None:
+    it = settings(tls=NAMES)
+    # The answers are a recording: the host says before and after that a newer file is there.
+    said = secured(packed=keystore("other.example.com"), changed=LATER)
+    write, job = yielded(it, said)
+    assert "keystore.jks " in write
+    assert "ca.crt " not in write.partition("\nend")[0].rpartition("uplift")[2]
+    assert "systemd-run" in job and "restarted with the certificate of its files" in job
+
+
+def test_a_server_that_began_before_its_certificate_came_is_restarted() -> None:
+    said = secured(packed=keystore("nexus.example.com"), changed=LATER)
+    (job,) = yielded(settings(tls=NAMES), said)
+    assert "restarted with the certificate of its files" in job
+
+
+def test_a_missing_certificate_of_yours_is_an_error_of_the_settings() -> None:
+    own = {**NAMES, "certificate": "nowhere.pem", "key_file": "nowhere.key"}
+    it = settings(tls=own)
+    (refusal,) = yielded(it, look(it))
+    assert "nexus.container.tls.certificate: nowhere.pem: No such file" in refusal
+    assert "exit 64" in refusal

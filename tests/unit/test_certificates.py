@@ -14,7 +14,7 @@ from ca_double import ca, make_ca
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from uplift import trust
+from uplift import authority, trust
 from uplift.facts.certificates import UNTRUSTED, SystemStore
 from uplift.spec.certificates import (
     BUNDLE,
@@ -99,6 +99,15 @@ def test_files_are_relative_to_the_project_and_know_the_home(
         (tmp_path / folder / "ca.crt").write_text(ca(name))
     settings = Certificates(files=("~/ca.crt", "certs/ca.crt"))
     assert trust.certificates(settings, project=tmp_path / "project") == (ONE, TWO)
+
+
+def test_the_own_ca_comes_after_the_files_and_is_made_once(tmp_path: Path) -> None:
+    (tmp_path / "ca.crt").write_text(ca("One CA"))
+    settings = Certificates(files=("ca.crt",), own_ca=True)
+    one, own = trust.certificates(settings, project=tmp_path)
+    assert one == ONE
+    assert own.pem == authority.own(tmp_path).certificate
+    assert trust.certificates(settings, project=tmp_path) == (one, own)
 
 
 def test_a_certificate_that_has_expired_is_warned_of() -> None:

@@ -18,6 +18,9 @@ from uplift.spec.nexus.data import parse as parse_data
 from uplift.spec.nexus.server import UID, Server, container, memory
 from uplift.verify import nexus
 
+DAYS = 14
+"""A certificate that ends sooner fails: time to run the deploy, or to get a new one."""
+
 
 @pytest.fixture(scope="module")
 def wanted(settings: Settings) -> Server:
@@ -39,7 +42,7 @@ def data(host: Host, wanted: Server) -> Data:
 def ask(host: Host, wanted: Server, path: str) -> Response:
     """Ask a server without signing in."""
     request = Request("GET", path)
-    said = host.run("curl -q --config -", stdin=render([request], wanted.url))
+    said = host.run("curl -q --config -", stdin=render([request], wanted.url, way=wanted.way))
     assert said.rc == 0, f"{wanted.url}{path}: curl's code {said.rc}"
     return parse(said.stdout.encode(), [request])[0]
 
@@ -62,6 +65,20 @@ def test_its_data_are_the_servers_alone(data: Data) -> None:
     assert data.used
     found = (data.owner, f"{data.foreign} files of others", f"open to others: {data.open}")
     assert found == (f"{UID}:{UID}", "0 files of others", "open to others: False")
+
+
+def test_its_certificate_is_trusted_and_not_near_its_end(host: Host, wanted: Server) -> None:
+    if wanted.tls is None or wanted.way is None:
+        pytest.skip("the server has no TLS of its own")
+    ca = f"-CAfile {wanted.way.ca}" if wanted.way.ca else ""
+    # openssl verifies the chain and the name; "checkend" alone would take any certificate.
+    said = host.run(
+        f"openssl s_client -connect %s {ca} -verify_hostname %s -verify_return_error "
+        f"</dev/null 2>&1 | openssl x509 -noout -checkend {DAYS * 86400}",
+        wanted.way.connect,
+        wanted.tls.names[0],
+    )
+    assert said.rc == 0, said.stdout + said.stderr
 
 
 def test_its_own_settings_are_as_ours_say(wanted: Server, data: Data) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pyinfra.api.command import QuoteString, StringCommand
 from pyinfra.api.exceptions import FactProcessError
@@ -14,13 +14,27 @@ from uplift.facts.container import Containers
 from uplift.spec.container import Container
 from uplift.spec.container.state import State
 from uplift.spec.container.state import parse as parse_state
+from uplift.spec.nexus import tls
 from uplift.spec.nexus.data import Data, Traces, parse, parse_traces
 from uplift.spec.nexus.server import PORT, PROPERTIES, UID
 
-# $1 place of the data; `dk` and `pack` are those of the script before it. Deeper than two levels a
-# blob store may hold a million files.
+# $1 place of the data, $2 name of the container, $3 folder of its TLS; `dk` and `pack` are those of
+# the script before it. Deeper than two levels a blob store may hold a million files.
 _LOOK = r"""
+nexus_tls() {
+  began=$(dk inspect --type container --format \
+    '{{if .State.Running}}{{.State.StartedAt}}{{end}}' "$1")
+  [ -z "$began" ] || echo "tls-started $(date -d "$began" +%s%N)"
+  [ -d "$2" ] && [ ! -L "$2" ] || return 0
+  echo "tls-folder $(stat -c '%a %u:%g' "$2")"
+  for one in @tls@; do
+    [ -f "$2/$one" ] && [ ! -L "$2/$one" ] || continue
+    # The time of the last rename or change of mode: what the server read before is another file.
+    echo "tls-file $one $(stat -c '%a %u:%g %.9Z' "$2/$one" | tr -d .) -$(base64 -w 0 "$2/$one")"
+  done
+}
 nexus_look() {
+  nexus_tls "$2" "$3"
   echo "nexus-memory $(sed -n 's/^MemTotal: *\([0-9]*\) kB/\1/p' /proc/meminfo)"
   case $1 in
     volume:*) path=$(dk volume inspect --format '{{.Mountpoint}}' "${1#volume:}") || path= ;;
@@ -48,10 +62,12 @@ class Found:
     Args:
         data: what is where its data shall be.
         state: its container, with all that it is compared by.
+        tls: what it is given for TLS; holds its key.
     """
 
     data: Data
     state: State
+    tls: tls.Files = field(default_factory=tls.Files)
 
 
 class NexusServer(FactBase[Found | None]):
@@ -73,13 +89,15 @@ class NexusServer(FactBase[Found | None]):
         + place: of the data
         """
         look = _LOOK.replace("@uid@", str(UID)).replace("@properties@", PROPERTIES)
-        return Containers().command([container], more=f"{look}nexus_look {shlex.quote(place)}")
+        look = look.replace("@tls@", " ".join(tls.RIGHTS))
+        words = shlex.join(["nexus_look", place, container.name, tls.folder(container.name)])
+        return Containers().command([container], more=f"{look}{words}")
 
     def process(self, output: Iterable[str]) -> Found:
         """Turn the script's lines into what was found."""
         lines = list(output)
         try:
-            return Found(parse(lines), parse_state(lines))
+            return Found(parse(lines), parse_state(lines), tls.parse(lines))
         except (ValueError, KeyError, TypeError, IndexError) as error:
             raise FactProcessError(f"nexus: {error}") from error
 

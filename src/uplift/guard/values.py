@@ -70,7 +70,7 @@ def misspelt_arguments(data: Mapping[str, Any], sources: Mapping[str, str]) -> l
 def _bad_files(settings: Settings, sources: Mapping[str, str]) -> list[Problem]:
     """Find certificates and keys on this machine that are missing or of no use."""
     found: list[Problem] = []
-    for look in (_certificates, _authorities, _registry):
+    for look in (_certificates, _authorities, _registry, _nexus):
         try:
             look(settings, sources)
         except SettingsError as error:
@@ -79,7 +79,9 @@ def _bad_files(settings: Settings, sources: Mapping[str, str]) -> list[Problem]:
 
 
 def _certificates(settings: Settings, sources: Mapping[str, str]) -> None:
-    trust.certificates(settings.certificates, source=sources.get("certificates"))
+    # A check makes no CA.
+    files = settings.certificates.model_copy(update={"own_ca": False})
+    trust.certificates(files, source=sources.get("certificates"))
 
 
 def _authorities(settings: Settings, sources: Mapping[str, str]) -> None:
@@ -91,6 +93,13 @@ def _registry(settings: Settings, sources: Mapping[str, str]) -> None:
     tls = settings.registry.tls if settings.registry else None
     if tls is not None and tls.certificate is not None:
         trust.server(tls, _known, source=sources.get("registry"))
+
+
+def _nexus(settings: Settings, sources: Mapping[str, str]) -> None:
+    server = settings.nexus.container if settings.nexus else None
+    if server is not None and server.tls is not None and server.tls.certificate is not None:
+        source = sources.get("nexus")
+        trust.server(server.tls, _known, source=source, path="nexus.container.tls")
 
 
 def _known(ref: SecretRef) -> Secret | None:

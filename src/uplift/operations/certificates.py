@@ -26,7 +26,7 @@ from uplift.spec.certificates import (
     plan,
     refusal,
 )
-from uplift.spec.errors import SettingsError
+from uplift.spec.errors import UpliftError
 
 TIME_LIMIT = 600
 """Seconds for the change; the package ca-certificates may have to be downloaded."""
@@ -55,8 +55,8 @@ def trusted(settings: Certificates) -> Generator[StringCommand, None, None]:
         return
     try:
         wanted = trust.certificates(settings)
-    except SettingsError as error:
-        yield script.refuse(str(error), code=64)
+    except UpliftError as error:
+        yield script.refuse(str(error), code=int(error.exit_code))
         return
     for warning in expired(wanted, datetime.now(UTC)):
         _warn(warning)

@@ -10,7 +10,7 @@ from pyinfra.api.host import Host
 
 from uplift.facts.http import Http, HttpEach, Sent
 from uplift.facts.script import HiddenInput, read_quietly
-from uplift.spec.http import Answers, Auth, Request, Trouble, judge, render
+from uplift.spec.http import Answers, Auth, Request, Trouble, Way, judge, render
 
 
 def send(
@@ -22,6 +22,7 @@ def send(
     limit: int = 300,
     wait: int = 0,
     socket: str | None = None,
+    way: Way | None = None,
     ready: str = "",
 ) -> Answers | None:
     """Send requests from a host and return the answers; nothing of them is printed.
@@ -34,12 +35,13 @@ def send(
         limit: seconds for all requests together.
         wait: seconds to wait until something listens.
         socket: path of a Unix socket by which the service is reached.
+        way: to a service with TLS.
         ready: address that is waited for until it answers 200.
 
     Returns:
         The answers, or None when the command could not be run: then the host has failed.
     """
-    config = HiddenInput(render(requests, base, auth, socket=socket))
+    config = HiddenInput(render(requests, base, auth, socket=socket, way=way))
     found = read_quietly(
         host, Http, address=base, limit=limit, wait=wait, ready=ready, stdin=config
     )
@@ -75,7 +77,12 @@ class Step:
 
 
 def send_each(
-    host: Host, steps: Sequence[Step], base: str, auth: Auth | None = None
+    host: Host,
+    steps: Sequence[Step],
+    base: str,
+    auth: Auth | None = None,
+    *,
+    way: Way | None = None,
 ) -> list[Answers | None] | None:
     """Send requests one after the other, in one command, and return what came of each.
 
@@ -84,6 +91,7 @@ def send_each(
         steps: what to send, in this order.
         base: address of the service as the host sees it, without credentials.
         auth: credentials of the requests that name none.
+        way: to a service with TLS.
 
     Returns:
         For each its answer, or None when it was not sent because of one before it. None altogether
@@ -91,7 +99,7 @@ def send_each(
     """
     lines = [
         f"{','.join(map(str, step.needs)) or '-'} "
-        f"{base64.b64encode(render([step.request], base, auth).encode()).decode()}\n"
+        f"{base64.b64encode(render([step.request], base, auth, way=way).encode()).decode()}\n"
         for step in steps
     ]
     found = read_quietly(host, HttpEach, stdin=HiddenInput(lines))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, replace
+from urllib.parse import urlsplit
 
 from pyinfra import logger
 from pyinfra.api.command import FunctionCommand, PyinfraCommand
@@ -18,7 +19,7 @@ from uplift.facts.script import HiddenInput, read_quietly, saw
 from uplift.operations import http, script
 from uplift.secrets import fingerprint_key, require, resolve
 from uplift.spec.errors import UpliftError
-from uplift.spec.http import Anonymous, Answers, Basic, Request, Trouble, render
+from uplift.spec.http import Anonymous, Answers, Basic, Request, Trouble, Way, render
 from uplift.spec.nexus import Nexus, NotYet, Plan, Refused, State, Write, plan
 from uplift.spec.nexus.errors import words
 from uplift.spec.nexus.first import candidates, nobody
@@ -41,11 +42,21 @@ class _Server:
     settings: Nexus
     address: str
     container: str
+    way: Way | None = None
+
+    @property
+    def record(self) -> str:
+        """Return where its host remembers it."""
+        return path(self.address, self.way.connect if self.way else "")
 
 
 @operation()
 def configured(
-    settings: Nexus, address: str = ADDRESS, container: str = "nexus", wait: int = 300
+    settings: Nexus,
+    address: str = ADDRESS,
+    container: str = "nexus",
+    wait: int = 300,
+    way: Way | None = None,
 ) -> Generator[PyinfraCommand, None, None]:
     """Configure a Nexus by its REST API: first password, realms, repositories, roles, users.
 
@@ -53,6 +64,7 @@ def configured(
     + address: of the server as its host sees it, with its context path
     + container: whose volume holds the first password; empty when the server is not in one
     + wait: seconds to wait until it has started
+    + way: to a server with TLS, whose address has the name that its certificate is for
 
     One command reads everything, and what differs is written by another, each object after those
     that it needs; the server is then read again. A write that the server refuses is named in the
@@ -64,13 +76,13 @@ def configured(
 
         nexus.configured(name="Nexus", settings=Nexus(admin=…, repositories=[…]))
     """
-    server = _Server(settings, address.rstrip("/"), container)
+    server = _Server(settings, address.rstrip("/"), container, way)
     try:
         require(settings)
         found = _look(server)
         if found in (Trouble.NOTHING_LISTENS, NotYet.STARTING):
             script.announce(f"nexus: {server.address}: waited for, then configured")
-            yield FunctionCommand(_await, (server.address, wait), {})
+            yield FunctionCommand(_await, (server, wait), {})
             found = _look(server)
         if isinstance(found, State):
             yield from _converge(server, found)
@@ -121,7 +133,7 @@ def _write(server: _Server, state: State, todo: Plan) -> Iterator[PyinfraCommand
     yield FunctionCommand(_send, (server, todo, outcome), {})
     record = remembered(state.record, outcome.done)
     if record != state.record:
-        yield script.run(_REMEMBER, path(server.address), stdin=dump(record), timeout=60)
+        yield script.run(_REMEMBER, server.record, stdin=dump(record), timeout=60)
     if outcome.failed:
         yield script.refuse("\n".join(outcome.failed))
 
@@ -146,14 +158,15 @@ def _look(server: _Server) -> State | NotYet | Trouble | None:
 
 def _ask(server: _Server, password: Secret) -> tuple[Found | None, State | NotYet | Trouble | None]:
     asked = requests(server.settings, resolve)
-    config = HiddenInput(render(list(asked.values()), server.address, Basic("admin", password)))
+    auth = Basic("admin", password)
+    config = HiddenInput(render(list(asked.values()), server.address, auth, way=server.way))
     found = read_quietly(
         host,
         Server,
         config,
         address=server.address,
         container=server.container,
-        record=path(server.address),
+        record=server.record,
     )
     if found is None:
         return None, None
@@ -182,7 +195,8 @@ def _filled(server: _Server, state: State) -> frozenset[str]:
     asked = questions(server.settings, state)
     if not asked:
         return frozenset()
-    answers = http.send(host, list(asked.values()), server.address, _admin(server, state))
+    auth = _admin(server, state)
+    answers = http.send(host, list(asked.values()), server.address, auth, way=server.way)
     if answers is None or answers.trouble:
         msg = f"{server.address}: {answers}"
         raise Refused(msg)
@@ -193,11 +207,14 @@ def _admin(server: _Server, state: State) -> Basic:
     return Basic("admin", state.first_password or resolve(server.settings.admin.password))
 
 
-def _await(state: Run, host: Host, address: str, wait: int) -> bool:
+def _await(state: Run, host: Host, server: _Server, wait: int) -> bool:
     """Wait until the server has started."""
-    asked = [Request("GET", WRITABLE, auth=Anonymous())]
+    asked, address = [Request("GET", WRITABLE, auth=Anonymous())], server.address
     ready = f"{address}{WRITABLE}"
-    answers = http.send(host, asked, address, wait=wait, ready=ready, limit=60)
+    if server.way:
+        # The name may lead elsewhere from this host, or nowhere.
+        ready = urlsplit(ready)._replace(netloc=server.way.connect).geturl()
+    answers = http.send(host, asked, address, wait=wait, ready=ready, limit=60, way=server.way)
     if answers is None:
         return False
     if answers.trouble or answers.responses[0].status != 200:
@@ -215,7 +232,7 @@ def _send(state: Run, host: Host, server: _Server, todo: Plan, outcome: _Outcome
         for write, needs in zip(todo.writes, todo.needs, strict=True)
     ]
     auth = Basic("admin", resolve(server.settings.admin.password))
-    given = http.send_each(host, steps, server.address, auth)
+    given = http.send_each(host, steps, server.address, auth, way=server.way)
     if given is None:
         return False
     for write, answers in zip(todo.writes, given, strict=True):

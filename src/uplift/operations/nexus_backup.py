@@ -13,6 +13,7 @@ from uplift.operations.backup_script import assignments
 from uplift.operations.backup_server import SERVER
 from uplift.spec.container.units import memory_bytes
 from uplift.spec.http import quote
+from uplift.spec.nexus import tls
 from uplift.spec.nexus.backup import NexusBackup
 from uplift.spec.nexus.server import JAVA_OPTIONS
 from uplift.spec.secret import Secret
@@ -133,7 +134,10 @@ read_back() {
   java=$(environment | sed -n 's/^@java@=//p')
   # No network: nothing that the backup holds can act on the world. Of several limits Java takes the
   # last.
+  # The keystore of its TLS, without which it would not start, is not in its data.
+  tls=$(state_of '{{range .Mounts}}{{if eq .Destination "@tls@"}}{{.Source}}{{end}}{{end}}')
   dk run -d --network none --log-driver json-file --name "$scratch" -v "$1:$data" \
+    ${tls:+-v "$tls:@tls@:ro"} \
     -e "@java@=$java -Xms$heap -Xmx$heap -XX:MaxDirectMemorySize=$heap" \
     "$image" >/dev/null 2>"$new/why" || return 1
   inside
@@ -167,7 +171,8 @@ def hooks(backup: NexusBackup) -> str:
         "heap": str(memory_bytes(backup.heap)),
         "start_limit": str(backup.start_limit),
     }
-    return f"\n{assignments(variables)}{SERVER}{HOOKS.replace('@java@', JAVA_OPTIONS)}"
+    own = HOOKS.replace("@java@", JAVA_OPTIONS).replace("@tls@", tls.INSIDE)
+    return f"\n{assignments(variables)}{SERVER}{own}"
 
 
 def login_file(user: str, password: Secret) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import shlex
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,8 @@ from pyinfra.context import host
 
 from uplift.facts.nexus_server import Found, NexusServer, NexusTraces
 from uplift.facts.script import HiddenInput, read_quietly
-from uplift.operations import container, script
+from uplift.operations import container, nexus_tls, script
+from uplift.operations.nexus_tls import RESTARTED
 from uplift.secrets import fact_salt, fingerprint_key
 from uplift.spec.container import Container
 from uplift.spec.container.diff import same_image
@@ -25,6 +26,7 @@ from uplift.spec.errors import UpliftError
 from uplift.spec.nexus import server as spec
 from uplift.spec.nexus.data import File, properties_file
 from uplift.spec.nexus.server import PROPERTIES, UID, Server
+from uplift.spec.nexus.tls import Todo
 from uplift.spec.nexus.upgrade import Step, number, refusal, remarks
 
 
@@ -37,7 +39,8 @@ def running(server: Server) -> Generator[StringCommand, None, None]:
     An image that the data is not fit for is refused before it is pulled: an older one than wrote
     them, or one without OrientDB on data that is in it. Keys of ``nexus.properties`` that the
     settings do not name stay as they are; a changed key replaces the container, and comes back to
-    what it was when the new one does not become ready.
+    what it was when the new one does not become ready. For another certificate the server is
+    restarted: it reads it once.
 
     **Example:**
 
@@ -45,13 +48,13 @@ def running(server: Server) -> Generator[StringCommand, None, None]:
 
         nexus_server.running(name="Nexus", server=Server(image="sonatype/nexus3:3.85.0"))
     """
-    try:
-        key = fingerprint_key()
-    except UpliftError as error:
-        yield script.refuse(f"nexus: {error}", code=int(error.exit_code))
-        return
     found = _read(server)
     if found is None:
+        return
+    try:
+        key, secured = fingerprint_key(), nexus_tls.todo(server, found.tls)
+    except UpliftError as error:
+        yield script.refuse(f"nexus: {error}", code=int(error.exit_code))
         return
     settled = server.name in found.state.journals
     if settled:
@@ -59,28 +62,49 @@ def running(server: Server) -> Generator[StringCommand, None, None]:
         found = _read(server)
         if found is None:
             return
-    it = _container(server, found)
-    reason = _unfit(server, it, found)
+    reason = _unfit(server, _container(server, found), found)
     if reason is None:
         return
     if reason:
         yield script.refuse(f"nexus: {reason}; nothing was touched")
         return
+    yield from _converge(server, found, secured, key, settled=settled)
+
+
+def _converge(
+    server: Server, found: Found, secured: Todo, key: bytes, *, settled: bool
+) -> Iterator[StringCommand]:
+    """Yield what brings data, certificate and container to the settings, in this order."""
     own = _owned(server, found)
+    nexus_tls.announce(server, secured, found.tls)
     jobs = container.converge(
-        [it],
+        [_container(server, found)],
         found.state,
         {},
         key,
-        changed=settled or bool(own),
+        changed=settled or bool(own) or bool(secured.words) or found.tls.stale,
         preparation=_preparation(server, properties_file(server, found.data)),
     )
     # A dry run ends at the first command: what the others do is said before it.
-    first = next(jobs, None)
+    try:
+        first, done = [next(jobs)], None
+    except StopIteration as end:
+        first, done = [], end.value
     yield from own
-    if first is not None:
-        yield first
-    yield from jobs
+    yield from nexus_tls.written(server, secured)
+    yield from first
+    done = (yield from jobs) or done
+    if done and (secured.words or found.tls.stale):
+        yield from nexus_tls.removed(server, secured)
+        yield from _with_its_certificate(server)
+
+
+def _with_its_certificate(server: Server) -> Iterator[StringCommand]:
+    """Yield the job that restarts a server which runs with a keystore of before."""
+    found = _read(server)
+    if found is not None and found.tls.stale:
+        yield container.restarted(_container(server, found), found.state, {}, RESTARTED)
+        script.changed(f"{server.name}: {RESTARTED}")
 
 
 def _read(server: Server) -> Found | None:

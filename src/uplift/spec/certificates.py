@@ -31,9 +31,12 @@ class Certificates(Block):
     Args:
         files: PEM files on the controller, relative to the project's folder; ``~`` is the home of
             whoever runs the deploy. A file may hold several certificates.
+        own_ca: the CA with which this controller signs certificates of its servers, as those of
+            a registry or a Nexus without a certificate of yours.
     """
 
     files: tuple[str, ...] = ()
+    own_ca: bool = False
 
     @field_validator("files")
     @classmethod

@@ -62,6 +62,19 @@ Auth = Basic | Header | Anonymous
 
 
 @dataclass(frozen=True)
+class Way:
+    """How the host comes to a server whose address has a name that only its certificate knows.
+
+    Args:
+        connect: ``address:port`` to connect to, whatever the address of a request says.
+        ca: path on the host of the only CA that may vouch for it; None for the host's own store.
+    """
+
+    connect: str
+    ca: str | None = None
+
+
+@dataclass(frozen=True)
 class Request:
     """One request.
 
@@ -118,6 +131,7 @@ class Trouble(Enum):
     NO_CURL = "curl is not installed on this host"
     NOTHING_LISTENS = "nothing listens there"
     TIMEOUT = "no answer within the time limit"
+    UNTRUSTED = "its certificate is not trusted there, or not for this name"
     FAILED = "the connection failed"
 
 
@@ -160,6 +174,7 @@ def render(
     *,
     max_time: int = 30,
     socket: str | None = None,
+    way: Way | None = None,
 ) -> str:
     """Return a configuration for ``curl -q --config -``.
 
@@ -169,6 +184,7 @@ def render(
         auth: credentials of the requests that name none.
         max_time: seconds for each request.
         socket: path of a Unix socket on the host by which the server is reached.
+        way: to a server with TLS.
 
     Raises:
         ValueError: a request cannot be sent; never shows a value that may be secret.
@@ -177,8 +193,11 @@ def render(
         msg = "there is no request to send"
         raise ValueError(msg)
     blocks = [_block(request, base.rstrip("/"), auth, max_time) for request in requests]
-    way = f"unix-socket = {quote(_plain(socket))}\n" if socket else ""
-    return "next\n".join(f"{way}{block}" for block in blocks)
+    before = f"unix-socket = {quote(_plain(socket))}\n" if socket else ""
+    if way is not None:
+        before += f"connect-to = {quote(_plain(f'::{way.connect}'))}\n"
+        before += f"cacert = {quote(_plain(way.ca))}\n" if way.ca else ""
+    return "next\n".join(f"{before}{block}" for block in blocks)
 
 
 def _block(request: Request, base: str, auth: Auth | None, max_time: int) -> str:
@@ -285,7 +304,12 @@ def _headers(raw: bytes) -> dict[str, str]:
 
 
 # https://curl.se/libcurl/c/libcurl-errors.html
-_TROUBLES = {7: Trouble.NOTHING_LISTENS, 28: Trouble.TIMEOUT}
+_TROUBLES = {
+    7: Trouble.NOTHING_LISTENS,
+    28: Trouble.TIMEOUT,
+    60: Trouble.UNTRUSTED,
+    77: Trouble.UNTRUSTED,
+}
 _TIMED_OUT = 124
 """Exit code of ``timeout``."""
 

@@ -37,14 +37,16 @@ def differences(host: Host, settings: Nexus, values: Mapping[SecretRef, Secret])
         values: of the secrets.
     """
     where = address(settings).rstrip("/")
+    way = settings.container.way if settings.container else None
     asked = requests(settings, values.__getitem__)
-    config = render(list(asked.values()), where, Basic("admin", values[settings.admin.password]))
+    auth = Basic("admin", values[settings.admin.password])
+    config = render(list(asked.values()), where, auth, way=way)
     said = host.run("curl -q --config -", stdin=Secret(config))
     sent = Sent(curl=said.rc != _NO_COMMAND, raw=said.stdout.encode(), code=said.rc)
     given = answers(sent, list(asked.values()))
     if given.trouble:
         return (f"{where}: {given}",)
-    remembered = host.run("cat -- %s", path(where))
+    remembered = host.run("cat -- %s", path(where, way.connect if way else ""))
     record = load(remembered.stdout if remembered.rc == 0 else "")
     try:
         state = understand(settings, asked, given.responses, record)

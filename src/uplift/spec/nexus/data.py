@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from uplift.spec.nexus import properties
+from uplift.spec.nexus import properties, tls
 from uplift.spec.nexus.server import UID, Server
 from uplift.spec.nexus.upgrade import Number, newest, number
 
@@ -144,6 +144,11 @@ def wanted_properties(server: Server, data: Data) -> dict[str, str | None]:
     if server.context_path != there.get("nexus-context-path", "/"):
         own["nexus-context-path"] = server.context_path
     first = {} if data.used else FIRST
+    if server.tls:
+        own |= tls.PROPERTIES
+    elif there.get("ssl.etc") == tls.INSIDE:
+        # Without its keystore the server would not start.
+        own |= dict.fromkeys(tls.PROPERTIES)
     return {**first, **own, **server.properties}
 
 

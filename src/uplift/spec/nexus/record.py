@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from uplift.spec.secret import Secret
 
@@ -72,12 +73,16 @@ def fingerprint(value: str, key: bytes) -> str:
     return f"{mark}:{Secret(value).fingerprint(key)}"
 
 
-def path(address: str) -> str:
-    """Return the file in which a host remembers a server.
+def path(address: str, connect: str = "") -> str:
+    """Return the file in which a host remembers a server; the same with TLS and without.
 
     Args:
         address: of the server, as its host sees it.
+        connect: ``address:port`` of a server that is called by another name.
     """
+    if connect:
+        parts = urlsplit(address)
+        address = f"http://{connect}{parts.path}"
     return f"/var/lib/uplift/nexus-{re.sub('[^A-Za-z0-9]+', '-', address)}.json"
 
 

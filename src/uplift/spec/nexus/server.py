@@ -10,12 +10,15 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from uplift.spec.base import Block
-from uplift.spec.container import Container, Health, Http, Keep, Port, Ulimit
+from uplift.spec.container import Container, Health, Http, Keep, Mount, Port, Ulimit
 from uplift.spec.container.image import Reference
 from uplift.spec.container.models import Image, Name, Size
 from uplift.spec.container.service import Address, Networks, Place, mount, networks, url
 from uplift.spec.container.units import memory_bytes
+from uplift.spec.http import Way
+from uplift.spec.nexus import tls as files
 from uplift.spec.nexus.upgrade import Number, number
+from uplift.spec.registry import Tls
 
 PORT = 8081
 """Where the server listens in its container."""
@@ -23,7 +26,7 @@ PORT = 8081
 FOLDER = "/nexus-data"
 """What the image keeps its data in."""
 
-UID = 200
+UID = files.GROUP
 """User and group of the server in every image."""
 
 PROPERTIES = "etc/nexus.properties"
@@ -43,6 +46,7 @@ _OWN = {
     "application-host": "the address of the host is 'address'",
     "nexus-context-path": "that is 'context_path'",
 }
+_TLS = dict.fromkeys(files.PROPERTIES, "that is 'tls'")
 
 
 def _context(value: str) -> str:
@@ -69,6 +73,7 @@ class Server(Block):
         address: of the host, where the port is published; never all of them unless you say so.
         port: of the host.
         context_path: in front of all paths, as ``/nexus``.
+        tls: HTTPS in place of HTTP on the port; None behind a proxy that has TLS.
         data: volume of the data, or a folder of the host.
         data_version: which version wrote the data, where neither server, log nor cache says so.
         heap: memory for Java's objects; by the host's memory when it is left out.
@@ -91,6 +96,7 @@ class Server(Block):
     address: Address = "127.0.0.1"
     port: int = Field(default=28081, ge=1, le=65535)
     context_path: Annotated[str, AfterValidator(_context)] = "/"
+    tls: Tls | None = None
     data: Place = "nexus-data"
     data_version: Annotated[str, AfterValidator(_version)] | None = None
     heap: Size | None = None
@@ -133,6 +139,10 @@ class Server(Block):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
+        both = [key for key in self.properties if self.tls and key in _TLS]
+        if both:
+            msg = f"properties: {both[0]} is not set here: {_TLS[both[0]]}"
+            raise ValueError(msg)
         given = [memory_bytes(one) for one in (self.heap, self.direct_memory) if one]
         if self.memory and sum(given) >= memory_bytes(self.memory):
             msg = (
@@ -154,8 +164,24 @@ class Server(Block):
 
     @property
     def url(self) -> str:
-        """Return the address of the published port as the host sees it, with the context path."""
+        """Return the address of the published port as the host sees it, with the context path.
+
+        With TLS it has the name that clients use and the certificate is for; :attr:`way` leads
+        there, whatever that name stands for.
+        """
+        if self.tls:
+            name = self.tls.names[0]
+            return f"https://{f'[{name}]' if ':' in name else name}:{self.port}{self.base}"
         return f"{url(self.address, self.port)}{self.base}"
+
+    @property
+    def way(self) -> Way | None:
+        """Return how the host comes to the published port; None without TLS."""
+        if self.tls is None:
+            return None
+        own = f"{files.folder(self.name)}/{files.AUTHORITY}"
+        connect = url(self.address, self.port).removeprefix("http://")
+        return Way(connect, None if self.tls.certificate else own)
 
     @property
     def place(self) -> str:
@@ -222,20 +248,24 @@ def container(server: Server, java: Memory) -> Container:
         *_JAVA,
         *server.java_options,
     )
+    port = files.PORT if server.tls else PORT
+    ready = f"{server.base}/service/rest/v1/status/writable"
+    where = {"source": files.folder(server.name), "target": files.INSIDE, "read_only": True}
+    secured = (Mount.model_validate(where),) if server.tls else ()
     return Container(
         name=server.name,
         subject="nexus",
         image=server.image,
         environment={JAVA_OPTIONS: " ".join(options)},
-        ports=(Port(container=PORT, host=server.port, address=server.address),),
-        mounts=(mount(server.data, FOLDER),),
+        ports=(Port(container=port, host=server.port, address=server.address),),
+        mounts=(mount(server.data, FOLDER), *secured),
         networks=networks(server.networks),
         memory=server.memory,
         cpus=server.cpus,
         ulimits={"nofile": Ulimit(soft=server.nofile)} if server.nofile else {},
         stop_timeout=server.stop_timeout,
         health=Health(
-            http=Http(port=PORT, path=f"{server.base}/service/rest/v1/status/writable"),
+            http=Http(port=port, path=ready, scheme="https" if server.tls else "http"),
             interval=2,
             start_period=server.start_limit,
             stable=server.stable,
