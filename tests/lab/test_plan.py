@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from uplift.rollout.child import State, run
 from uplift.spec.errors import Exit
 from uplift.spec.rollout.plan import Plan, load, stale
 
@@ -88,6 +89,30 @@ def test_two_plans_are_equal_until_somebody_changes_the_host_and_then_the_file_i
     (line,) = stale(plan, "lab-2", now)
     assert line.startswith("lab-2: clients.ClientFiles: ")
     assert ".netrc" in line
+
+
+@pytest.mark.slow
+def test_an_operation_that_finds_another_host_than_the_plan_saw_changes_nothing(
+    make: Make, ssh: Any, environment: dict[str, str], tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.chdir(PROJECT)
+    ssh("lab-2", "sudo rm -f /usr/local/bin/uvx; sudo chmod 0644 /root/.netrc")
+    plan = make()
+    ssh("lab-2", "echo '# by hand' | sudo tee -a /root/.netrc")
+    expect = {host.name: {k: it.parts for k, it in host.reads.items()} for host in plan.hosts}
+    found = run(
+        SITE[0], SITE[1:], ["lab-2"], log=tmp_path / "log", expect=expect, environment=environment
+    ).hosts["lab-2"]
+    # What came before it is as the plan saw it, and done; what the run itself changes is no drift.
+    assert (found.state, len(found.changed)) == (State.STALE, 1)
+    assert "clients.ClientFiles" in found.text
+    assert ".netrc" in found.text
+    assert "# by hand" in ssh("lab-2", "sudo cat /root/.netrc").stdout
+    ssh("lab-2", "sudo sed -i '/# by hand/d' /root/.netrc")
+    after = run(
+        SITE[0], SITE[1:], ["lab-2"], log=tmp_path / "log", expect={}, environment=environment
+    )
+    assert after.ok and not (tmp_path / "log.expected").exists()
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from pyinfra.api.host import Host
 from pyinfra.connectors.util import CommandOutput
 
 from uplift import events
+from uplift.facts import expected
 from uplift.secrets import fingerprint_key
 from uplift.spec.rollout.event import Kind
 from uplift.spec.seen import fingerprint, parts
@@ -81,7 +82,8 @@ def read_quietly(
         arguments: of the fact's command.
 
     Returns:
-        The fact, or None when it could not be read: then the host has failed.
+        The fact, or None when it could not be read, or is not as the plan of this run saw it:
+        then the host has failed.
     """
     try:
         good, output = run_quietly(
@@ -89,8 +91,7 @@ def read_quietly(
         )
         if good:
             value = fact().process(output.stdout_lines)
-            tell_read(host, fact, value, arguments)
-            return value
+            return value if tell_read(host, fact, value, arguments) else None
         reason = "\n".join(output.stderr_lines)
     except (TimeoutError, OSError, SSHException, FactProcessError) as error:
         reason = str(error) or type(error).__name__
@@ -101,21 +102,23 @@ def read_quietly(
     return None
 
 
-def read(host: Host, fact: type[FactBase[T]], **arguments: Any) -> T:
+def read(host: Host, fact: type[FactBase[T]], **arguments: Any) -> T | None:
     """Return a fact that pyinfra may show, as ``host.get_fact`` does, and tell who listens.
 
     Args:
         host: where to read.
         fact: what to read.
         arguments: of the fact's command, and pyinfra's own.
+
+    Returns:
+        The fact, or None as ``read_quietly``.
     """
     value: T = host.get_fact(fact, **arguments)
     own = {key: given for key, given in arguments.items() if not key.startswith("_")}
-    tell_read(host, fact, value, own)
-    return value
+    return value if tell_read(host, fact, value, own) else None
 
 
-def tell_read(host: Host, fact: type[FactBase[T]], value: T, arguments: Mapping[str, Any]) -> None:
+def tell_read(host: Host, fact: type[FactBase[T]], value: T, arguments: Mapping[str, Any]) -> bool:
     """Tell who listens what a fact has found, as fingerprints.
 
     Args:
@@ -123,14 +126,18 @@ def tell_read(host: Host, fact: type[FactBase[T]], value: T, arguments: Mapping[
         fact: that has read.
         value: what it found.
         arguments: that it was given.
+
+    Returns:
+        Whether the run may go on, as ``saw``.
     """
-    if events.wanted():
-        asked = fingerprint(arguments, fingerprint_key())
-        name = f"{fact.__module__.rpartition('.')[2]}.{fact.__name__}"
-        saw(host, name, value, asked)
+    if not events.wanted():
+        return True
+    asked = fingerprint(arguments, fingerprint_key())
+    name = f"{fact.__module__.rpartition('.')[2]}.{fact.__name__}"
+    return saw(host, name, value, asked)
 
 
-def saw(host: Host, name: str, value: object, asked: str = "") -> None:
+def saw(host: Host, name: str, value: object, asked: str = "") -> bool:
     """Tell who listens what was understood of a host, as fingerprints.
 
     Args:
@@ -138,19 +145,25 @@ def saw(host: Host, name: str, value: object, asked: str = "") -> None:
         name: what was read, as ``nexus.State``.
         value: what it found.
         asked: tells one question from another.
+
+    Returns:
+        Whether the run may go on; not where a host is no longer as its plan saw it: it has failed.
     """
     if not events.wanted():
-        return
+        return True
     key = fingerprint_key()
     found = parts(value, key)
+    which = f"{name}:{asked}" if asked else name
     tell(
-        host,
-        Kind.READ,
-        fact=name,
-        key=f"{name}:{asked}" if asked else name,
-        fingerprint=fingerprint(found, key),
-        parts=found,
-    )
+        host, Kind.READ, fact=name, key=which, fingerprint=fingerprint(found, key), parts=found
+    )  # fmt: skip
+    moved = expected.moved(host.name, which, found) if host.state.is_executing else []
+    if moved:
+        text = f"not as the plan saw it: {name}: {', '.join(moved)}"
+        host.log(text, log_func=logger.error)
+        tell(host, Kind.STALE, text, fact=name, key=which)
+        host.state.fail_hosts({host})
+    return not moved
 
 
 def tell(host: Host, kind: Kind, text: str = "", **data: Any) -> None:

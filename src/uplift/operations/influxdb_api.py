@@ -182,7 +182,8 @@ def _read(settings: InfluxDB) -> State | Answers | None:
             raise Refused(msg)
         state = understand(settings, answers.responses, number, found.files)
         if state is not None:
-            saw(host, "influxdb.State", state, settings.address)
+            if not saw(host, "influxdb.State", state, settings.address):
+                return None
             return replace(state, stored=_stored(settings))
         number *= 2
     msg = f"{settings.address}: more than {MOST_PAGES} pages of organisations, users or buckets"

@@ -178,8 +178,7 @@ def _ask(server: _Server, password: Secret) -> tuple[Found | None, State | NotYe
         raise Refused(msg)
     try:
         state = understand(server.settings, asked, answers.responses, load(found.record))
-        saw(host, "nexus.State", state, server.address)
-        return found, state
+        return found, state if saw(host, "nexus.State", state, server.address) else None
     except Refused as error:
         msg = f"{server.address}: {error}"
         raise Refused(msg) from None

@@ -16,6 +16,7 @@ from pyinfra.api.state import BaseStateCallback, State, StateStage
 from pyinfra.context import ctx_host, ctx_state
 
 from uplift import events
+from uplift.facts import expected
 from uplift.rollout.connector import pass_fence
 from uplift.rollout.names import HOSTS
 from uplift.spec.errors import Exit
@@ -112,6 +113,9 @@ def _tell() -> None:
                 "text": "\n".join(said[-LINES:]),
             }
         )
+        if given.get("changed"):
+            generator = state.get_op_data_for_host(host, hash).command_generator
+            expected.changed(host.name, _function(generator))
         events.write(kind, host=host.name, operation=_name(state, hash), **given)
 
 

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from uplift import events
+from uplift.facts.expected import EXPECTED
 from uplift.rollout.names import HOSTS, OBSERVER
 from uplift.spec.errors import Exit, UsageError
 from uplift.spec.rollout.event import Event
@@ -47,6 +48,7 @@ def run(
     shell: str | None = None,
     on_event: Callable[[Event], None] = _nothing,
     environment: Mapping[str, str] | None = None,
+    expect: Mapping[str, Mapping[str, Mapping[str, str]]] | None = None,
     stop: threading.Event | None = None,
     quiet: float = QUIET_LIMIT,
 ) -> Outcome:
@@ -65,6 +67,8 @@ def run(
         shell: runs every command on the hosts, for ``--shell-executable``.
         on_event: is called with each event as it happens, in this thread.
         environment: variables on top of this process's.
+        expect: what a plan saw: fingerprints of parts, by read's key, by host. A host where an
+            operation finds something else, that this run has not changed itself, fails there.
         stop: interrupts the run when it is set.
         quiet: seconds without an event after which the run is given up.
 
@@ -84,10 +88,10 @@ def run(
         on_event(event)
 
     begun = time.monotonic()
-    with _opened(log) as (output, start):
+    with _opened(log) as (output, start), _expected(log, expect or {}) as told:
         # The document that --json prints in the end would be empty when every host failed.
         stdout = subprocess.DEVNULL if dry else output
-        ours = _environment(hosts, environment or {})
+        ours = {**_environment(hosts, environment or {}), **told}
         code, given_up = _watch(words, (stdout, output), ours, take, stop, quiet)
     said = by_host(_lines(log, start), hosts)
     if given_up:
@@ -138,6 +142,24 @@ def _opened(log: Path) -> Iterator[tuple[int, int]]:
         yield descriptor, os.fstat(descriptor).st_size
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def _expected(
+    log: Path, expect: Mapping[str, Mapping[str, Mapping[str, str]]]
+) -> Iterator[Mapping[str, str]]:
+    """Write down what is expected, beside the log; give the variable that tells where."""
+    if not expect:
+        yield {}
+        return
+    file = log.with_name(f"{log.name}.expected")
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w") as to:
+        json.dump(expect, to)
+    try:
+        yield {EXPECTED: str(file.resolve())}
+    finally:
+        file.unlink()
 
 
 def _lines(log: Path, start: int) -> list[str]:

@@ -119,8 +119,9 @@ class Engine:
         if self.plan and number > 1:
             self.look(todo, f"wave-{number}-plan")
         self._check()
+        expect = self._expected(todo)
         self._intend(todo)
-        outcome = self.apply(todo, f"wave-{number}")
+        outcome = self.apply(todo, f"wave-{number}", expect=expect)
         good = self._record(todo, outcome)
         self._spend()
         self._check()
@@ -136,6 +137,15 @@ class Engine:
         self.journal.write("baseline", wave=number, failures=[asdict(one) for one in found])
         return found
 
+    def _expected(self, todo: Sequence[str]) -> dict[str, dict[str, dict[str, str]]]:
+        """Return what the plan saw of hosts that this run has not touched yet."""
+        hosts = self.plan.hosts if self.plan else ()
+        return {
+            host.name: {key: read.parts for key, read in host.reads.items()}
+            for host in hosts
+            if host.name in todo and host.name not in self.run.touched
+        }
+
     def _intend(self, todo: Sequence[str]) -> None:
         for name in todo:
             self.journal.write("intent", host=name)
@@ -147,6 +157,7 @@ class Engine:
         name: str,
         deploys: Sequence[str] | None = None,
         environment: Mapping[str, str] | None = None,
+        expect: Mapping[str, Mapping[str, Mapping[str, str]]] | None = None,
     ) -> Outcome:
         """Run pyinfra on some hosts, behind the fence.
 
@@ -155,6 +166,7 @@ class Engine:
             name: of the file that its output goes to.
             deploys: files; those of the run when left out.
             environment: variables on top of this process's.
+            expect: what the plan of the run saw, by host.
         """
         request = self.run.request
         return child.run(
@@ -166,6 +178,7 @@ class Engine:
             shell=self.lock.shell,
             on_event=lambda event: self.tell({"kind": "event", "event": event}),
             environment=environment,
+            expect=expect,
             stop=self.interrupts.now,
             quiet=self.policy.quiet,
         )
@@ -215,6 +228,8 @@ class Engine:
             self.mark([name for name in todo if self.run.hosts[name] == kind], kind)
         if refused := outcome.of(State.REFUSED):
             raise Stop("lock-lost", "; ".join(f"{one.host}: {one.text}" for one in refused))
+        if moved := outcome.of(State.STALE):
+            raise Stop("stale", "; ".join(f"{one.host}: {one.text}" for one in moved))
         return [name for name in todo if outcome.hosts[name].ok]
 
     def _spend(self) -> None:

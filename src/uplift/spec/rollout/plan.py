@@ -176,7 +176,9 @@ def stale(plan: Plan, host: str, parts: Mapping[str, Mapping[str, str]]) -> list
         parts: what was read now, by the read's key, as in ``HostOutcome.parts``.
 
     Returns:
-        One line for each read that differs; empty when the host is as the plan saw it.
+        One line for each read that differs; empty when the host is as the plan saw it. What was
+        not read for the plan does not count: of several hosts, one publishes for all, and in
+        another wave that is another one.
     """
     planned = plan.host(host)
     if planned is None:
@@ -188,8 +190,25 @@ def stale(plan: Plan, host: str, parts: Mapping[str, Mapping[str, str]]) -> list
             lines.append(f"{host}: {seen.fact} was read for the plan and is not any more")
         elif moved := differing(seen.parts, now):
             lines.append(f"{host}: {seen.fact}: {', '.join(moved)}")
-    new = [key for key in parts if key not in planned.reads]
-    return lines + [f"{host}: {key.partition(':')[0]} was not read for the plan" for key in new]
+    return lines
+
+
+# Nothing but their own operations, and pyinfra's, changes what these read.
+_ALONE = frozenset({"backup", "certificates", "clients", "uv"})
+
+
+def touched(function: str, key: str) -> bool:
+    """Tell whether an operation may have changed what a read finds.
+
+    Args:
+        function: the operation, as ``uplift.operations.uv.installed``.
+        key: of the read, as ``uv.Installed:1f…``.
+    """
+    ours, _, rest = function.partition("uplift.operations.")
+    if ours or not rest:
+        return True
+    fact = key.partition(".")[0]
+    return fact not in _ALONE or fact == rest.partition(".")[0]
 
 
 def differing(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
