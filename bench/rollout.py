@@ -2,8 +2,8 @@
 
 Hosts are simulated by pyinfra's fake connector (each command takes 50 ms and does nothing): what is
 measured is the controller alone, without locks and gates, which talk to real hosts. Each number of
-hosts is run as plain pyinfra, and in waves of one host, a quarter and the rest. Each run is a process
-of its own, whose CPU and memory the kernel counts, children included.
+hosts is run as plain pyinfra, and in waves of one host, a quarter and the rest. Each run is a
+process of its own, whose CPU and memory the kernel counts, children included.
 """
 
 from __future__ import annotations
