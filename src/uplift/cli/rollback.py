@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import click
 from rich.markup import escape
 from rich.table import Table
 
 from uplift.cli.output import as_json, error, results
+from uplift.cli.watching import watch
 from uplift.rollback.run import Listing, Result, arrived, listed, roll_back
 from uplift.spec.app.release import Release
 from uplift.spec.container.image import Reference, brief
 from uplift.spec.errors import Exit
+from uplift.spec.rollout.policy import OnFailure, Policy
 
 
 @click.command()
@@ -27,6 +29,10 @@ from uplift.spec.errors import Exit
 )
 @click.option("--list", "list_", is_flag=True, help="Show the releases that each host has.")
 @click.option("--limit", multiple=True, help="Only this group, or hosts whose name matches.")
+@click.option("--waves", default="100%", show_default=True, help="As for `uplift rollout`.")
+@click.option("--gate", multiple=True, help="Tests before and after each wave.")
+@click.option("--bake", default="0s", help="Time for which a wave must stay good, as 30s.")
+@click.option("--on-failure", type=click.Choice(get_args(OnFailure)), default="hold")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, on every host.")
 @click.option("--ignore-schema", is_flag=True, help="Do not ask whether the schema is ahead.")
 @click.option("--json", "want_json", is_flag=True, help="Print the results as JSON.")
@@ -36,6 +42,10 @@ def rollback(
     to: str,
     list_: bool,
     limit: tuple[str, ...],
+    waves: str,
+    gate: tuple[str, ...],
+    bake: str,
+    on_failure: str,
     dry_run: bool,
     ignore_schema: bool,
     want_json: bool,
@@ -43,18 +53,31 @@ def rollback(
     """Take APP on the hosts of INVENTORY back to a release as it was.
 
     Image, settings, environment, own files and secrets are those of the release. Nothing is begun
-    unless every host can be reached and has the release.
+    unless every host can be reached and has the release. It is a rollout like any other, with
+    locks, a journal, waves and gates: `uplift history` lists it, `uplift resume` goes on with it.
 
     \b
     Exit codes: 0 done, or nothing to do · 1 failed, and every host is as before
     3 a host could not be reached, or hosts differ now: the table says which
-    64 wrong usage or settings · 130 interrupted
+    4 another run holds a lock · 64 wrong usage or settings · 130 interrupted
     """
     if list_:
         found = listed(inventory, app, limit)
         _show_list(app, found, want_json)
         return Exit.DONE if all(one.reached for one in found) else Exit.HELD
-    result = roll_back(inventory, app, to, limit, dry_run=dry_run, schema=not ignore_schema)
+    said = {"waves": waves, "gate": gate, "bake": bake, "on_failure": on_failure}
+    policy = Policy.parse(said, path="", source="command line")
+    with watch(want_json=False) as seen:
+        result = roll_back(
+            inventory,
+            app,
+            to,
+            limit,
+            policy=policy,
+            tell=seen.tell,
+            dry_run=dry_run,
+            schema=not ignore_schema,
+        )
     if want_json:
         as_json(_document(app, to, result))
     else:

@@ -13,12 +13,15 @@ from uplift.facts import app as reading
 from uplift.remote.applications import having
 from uplift.remote.connection import Connection
 from uplift.remote.fleet import Fleet
+from uplift.rollout.engine import Tell
+from uplift.rollout.run import Request, begin
 from uplift.spec.app.adopted import adoptable
 from uplift.spec.app.foreign import foreign, tagged
 from uplift.spec.app.models import App
 from uplift.spec.app.release import NotFoundError, Release, choose
 from uplift.spec.app.state import parse
 from uplift.spec.errors import Exit, UpliftError, UsageError
+from uplift.spec.rollout import Policy
 
 DEPLOY = "deploys/rollback.py"
 READ_LIMIT = 60  # seconds
@@ -99,10 +102,12 @@ def roll_back(
     to: str,
     limit: Sequence[str] = (),
     *,
+    policy: Policy,
+    tell: Tell,
     dry_run: bool,
     schema: bool = True,
 ) -> Result:
-    """Take all hosts of an application back to a release, by pyinfra as a person would call it.
+    """Take all hosts of an application back to a release, as a rollout of the deploy for it.
 
     Nothing is begun unless every host can be reached and has the release.
 
@@ -111,6 +116,8 @@ def roll_back(
         app: name of the application.
         to: which release, as for the operation ``app.rolled_back``.
         limit: groups or patterns of host names.
+        policy: waves, tests between them, and what is done when something fails.
+        tell: is called with what happens.
         dry_run: only look.
         schema: let the application say whether the database's schema is ahead.
 
@@ -125,9 +132,15 @@ def roll_back(
     if any(one.error for one in before):
         return Result(before, (), Exit.FAILED)
     data = {"app": app, "to": to, **({} if schema else {"schema": "ignore"})}
-    code = _pyinfra(inventory, data, limit, dry_run=dry_run)
-    if dry_run or code == Exit.USAGE:
+    if dry_run:
+        code = _looked(inventory, data, limit)
         return Result(before, (), Exit(code) if code in set(Exit) else Exit.FAILED)
+    hosts = tuple(host for host, _ in having(inventory, app, limit))
+    names = tuple(host.name for host in hosts)
+    done = begin(Request(inventory, hosts, (DEPLOY,), policy, names, data), tell)
+    code = done.exit_code
+    if code in (Exit.LOCKED, Exit.STALE, Exit.INTERRUPTED):
+        return Result(before, (), code)
     after = tuple(
         replace(now, chosen=was.chosen)
         for was, now in zip(before, listed(inventory, app, limit), strict=True)
@@ -182,15 +195,14 @@ def _read(connection: Connection, app: App, to: str) -> Listing:
         return replace(listing, chosen=Release("", {}, reference, digest, foreign=True))
 
 
-def _pyinfra(
-    inventory: str, data: Mapping[str, str], limit: Sequence[str], *, dry_run: bool
-) -> int:
+def _looked(inventory: str, data: Mapping[str, str], limit: Sequence[str]) -> int:
+    """Let pyinfra say what it would do, as a person would see it."""
     words = [sys.executable, "-m", "pyinfra", inventory, DEPLOY]
     # As JSON: pyinfra would read 1.10 as a number.
     words += [
         word for key, value in data.items() for word in ("--data", f"{key}={json.dumps(value)}")
     ]
     words += [word for one in limit for word in ("--limit", one)]
-    words.append("--dry" if dry_run else "-y")
+    words.append("--dry")
     done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno(), check=False)
     return done.returncode
