@@ -14,6 +14,7 @@ from uplift.operations import app_jobs, app_removal, app_script, haproxy
 from uplift.secrets import Secret, SecretRef
 from uplift.spec.app import App
 from uplift.spec.app.plan import Todo
+from uplift.spec.app.release import Release
 from uplift.spec.container.image import Resolved
 from uplift.spec.container.plan import Plan
 from uplift.spec.container.state import State
@@ -106,3 +107,26 @@ def understood(script: str) -> tuple[int, str]:
     """Let a shell read a script."""
     done = subprocess.run(["dash", "-n"], input=script, text=True, capture_output=True, check=False)
     return done.returncode, done.stderr
+
+
+def test_the_one_of_before_is_told_by_the_path_and_the_token_that_it_knows() -> None:
+    it = app(port=8000, slot_ports=[18001, 18002])
+    before = {"name": "console", "image": "console:1", "port": 9000, "slot_ports": [18001, 18002]}
+    token = {"path": "/old/drain", "token": {"secret": "console/old"}}
+    retiring = Release(
+        "1", {**before, "drain": token}, "console:1", "", secrets={"console/old": "3"}
+    )
+    state = State(docker=True, resolved={it.image: Resolved(it.image, "local", local="sha256:1")})
+    found = app_script.render(
+        it,
+        Todo("switch", "blue", "green", Plan("create")),
+        state,
+        {REF: Secret(WORD)},
+        release="2",
+        record="{}",
+        retiring=retiring,
+    )
+    assert "drain_path=/old/drain\n" in found
+    assert "http_port_of_app=9000\n" in found
+    assert "drain_token=/var/lib/uplift/releases/console/1/secrets/3\n" in found
+    assert understood(found) == (0, "")

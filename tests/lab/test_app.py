@@ -96,6 +96,11 @@ def test_rolled_back_to_poetry_and_forward_again_it_ends_where_it_began(
         assert box.version() == "1.4.0"
         assert "GREETING" not in box.sh(inspect)
         assert box.changed("2.0.0-uv", "--data", "to=uv") == ["Roll back"]
+        # What is not here is not had, and nothing changes for it.
+        before = box.seen()
+        unknown = box.run("9.9.9-uv", check=False)
+        assert (unknown.returncode, box.seen()) == (1, before)
+        assert "nothing was touched" in unknown.stdout + unknown.stderr
     finally:
         registry.start()
     assert box.version() == "2.0.0"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets as random
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,11 +46,37 @@ def test_a_migration_runs_once_before_the_switch_and_its_output_is_kept(clean: S
     assert clean.changed("2.0.0-uv", **jobs()) == ["Jobs", "Application"]
     assert lines(clean) == ["1.4.0", "2.0.0"]
     assert "job 2.0.0 work" in clean.sh("cat /var/lib/uplift/apps/testapp.jobs/migrate-*/log")
-    # Back and forth: a rollback runs none, and what was done for an image is done.
-    clean.run("2.0.0-uv", "--data", "to=previous")
+    assert "job" not in clean.containers()
+
+
+@pytest.mark.slow
+def test_a_rollback_runs_no_job_and_what_was_done_for_an_image_is_done(clean: Site) -> None:
+    clean.run("1.4.0-poetry", **jobs())
+    clean.run("2.0.0-uv", **jobs())
+    assert clean.changed("2.0.0-uv", "--data", "to=previous") == ["Roll back"]
     assert clean.changed("2.0.0-uv", **jobs()) == ["Application"]
     assert lines(clean) == ["1.4.0", "2.0.0"]
-    assert "job" not in clean.containers()
+
+
+@pytest.mark.slow
+def test_a_secret_that_changed_comes_back_with_its_release(clean: Site) -> None:
+    shown = "cat /etc/uplift/secrets/testapp-*/drain-token"
+    old, new = clean.token, random.token_urlsafe(24)
+    clean.run("1.4.0-poetry")
+    try:
+        clean.token = new
+        clean.run("2.0.0-uv")
+        clean.run("2.0.0-uv", "--data", "to=poetry")
+        running = "docker exec $(docker ps -q --filter name=testapp) cat /run/secrets/drain-token"
+        assert clean.sh(running) == old
+        assert new in clean.sh(shown)
+        # What is drained now is told with the token that it knows.
+        clean.run("2.0.0-uv")
+        assert clean.sh(running) == new
+        logs = clean.sh("docker logs testapp-blue 2>&1; docker logs testapp-green 2>&1")
+        assert "by a stranger" not in logs
+    finally:
+        clean.token = old
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from uplift.controller import person
 from uplift.operations import job, script
 from uplift.operations.app_jobs import undone
 from uplift.operations.app_script import render
-from uplift.operations.app_ways import check_image, containers, read, way_back, whole
+from uplift.operations.app_ways import check_image, containers, current, read, way_back, whole
 from uplift.operations.container import settled, time_limit
 from uplift.secrets import fingerprint_key, require
 from uplift.spec.app.adopted import Adopted, adoptable
@@ -28,6 +28,7 @@ from uplift.spec.app.release import (
     Release,
     parse,
     record,
+    restored,
 )
 from uplift.spec.app.state import AppState
 from uplift.spec.container.diff import Values
@@ -103,14 +104,7 @@ def _brought(
         yield script.refuse(f"uplift: {app.name}: {due}")
         return
     words = _told(app, todo, to)
-    fresh, refused = adoptable(app, found.strangers, found.releases.get(app.name, ()))
-    if made:
-        for line in refused:
-            host.log(f"{app.name}: {line}", log_func=logger.warning)
-        for one in found.strangers:
-            if one.of(app):
-                told = f"container {one.name} of another tool still runs, and is left as it is"
-                host.log(f"{app.name}: {told}", log_func=logger.warning)
+    fresh = _taken_over(app, found) if made else []
     origin = Origin(app.image, "", person())
     if to:
         origin = replace(origin, reference=to.reference, of=to.id, foreign=to.foreign, lost=to.lost)
@@ -118,6 +112,19 @@ def _brought(
     seen = [state.seen(app.name_in(slot)) for slot in SLOTS]
     yield job.start(job.identity("app", text, *seen), text, limit=_limit(app))
     script.changed(words)
+
+
+def _taken_over(app: App, found: AppState) -> list[Adopted]:
+    """Return the containers of another tool that become releases, and name them all."""
+    fresh, refused = adoptable(app, found.strangers, found.releases.get(app.name, ()))
+    lines = refused + [
+        f"container {one.name} of another tool still runs, and is left as it is"
+        for one in found.strangers
+        if one.of(app)
+    ]
+    for line in lines:
+        host.log(f"{app.name}: {line}", log_func=logger.warning)
+    return fresh
 
 
 def _told(app: App, todo: Todo, of: Release | None) -> str:
@@ -154,8 +161,9 @@ def _text(
     of: Origin,
     fresh: Sequence[Adopted],
 ) -> str:
+    retiring = _retiring(app, found)
     if todo.action not in ("switch", "replace"):
-        return render(app, todo, state, values, release="", record="")
+        return render(app, todo, state, values, release="", record="", retiring=retiring)
     resolved = state.resolved[app.image]
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     id = f"{stamp}-{(resolved.digest or resolved.local)[7:19]}"
@@ -166,8 +174,27 @@ def _text(
     new = replace(parse(text, "outcome good"), local=resolved.local)
     stale = surplus(new, found.releases.get(app.name, ()), app.keep.images, {})
     return render(
-        app, todo, state, values, release=id, record=text, stale=stale, adopted=fresh, key=key
+        app,
+        todo,
+        state,
+        values,
+        release=id,
+        record=text,
+        stale=stale,
+        adopted=fresh,
+        key=key,
+        retiring=retiring,
     )
+
+
+def _retiring(app: App, found: AppState) -> Release | None:
+    """Return the release that serves until now, where its record can be read."""
+    newest = current(app, found)
+    release = next((one for one in found.releases.get(app.name, ()) if one.id == newest), None)
+    try:
+        return release if release is not None and restored(release) else None
+    except NotFoundError:
+        return None
 
 
 def _limit(app: App) -> int:

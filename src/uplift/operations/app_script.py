@@ -17,7 +17,7 @@ from uplift.spec.app.adopted import Adopted
 from uplift.spec.app.kept import NOTHING, Surplus
 from uplift.spec.app.models import FILES, App
 from uplift.spec.app.plan import Todo
-from uplift.spec.app.release import APPS, RELEASES
+from uplift.spec.app.release import APPS, RELEASES, Release, restored
 from uplift.spec.app.release import record as record_of
 from uplift.spec.container.state import State
 from uplift.spec.haproxy.models import CONFIG
@@ -35,6 +35,7 @@ def render(
     stale: Surplus = NOTHING,
     adopted: Sequence[Adopted] = (),
     key: bytes = b"",
+    retiring: Release | None = None,
 ) -> str:
     """Return the shell text for a plan; it runs as one job and holds the secrets.
 
@@ -48,12 +49,13 @@ def render(
         stale: records and images that go when all is well.
         adopted: containers of another tool that are recorded as releases.
         key: of the fingerprints that show secrets.
+        retiring: that serves until then, where it is recorded.
     """
     head = "".join(
         f"{key}={shlex.quote(value)}\n"
         for key, value in {
             **_variables(app, todo, release),
-            **_draining(app, values),
+            **_draining(app, values, retiring),
             "stale": " ".join(stale.releases),
             "unused": " ".join(stale.images),
         }.items()
@@ -91,13 +93,23 @@ def _variables(app: App, todo: Todo, release: str) -> dict[str, str]:
     }
 
 
-def _draining(app: App, values: Mapping[SecretRef, Secret]) -> dict[str, str]:
+def _draining(
+    app: App, values: Mapping[SecretRef, Secret], retiring: Release | None
+) -> dict[str, str]:
+    """Return how the one of before is told: by the port, path and token that it knows itself."""
+    before, token_file = app, ""
+    if retiring is not None:
+        before = restored(retiring)
+        token = before.drain.token
+        number = retiring.secrets.get(token.secret) if token else None
+        token_file = f"{RELEASES}/{app.name}/{retiring.id}/secrets/{number}" if number else ""
     return {
         "drain": str(max(app.drain.seconds, app.hold)),
-        "drain_path": app.drain.path or "",
+        "drain_path": before.drain.path or "",
         "drain_timeout": str(app.drain.timeout),
         "drain_header": _header(app, values),
-        "http_port_of_app": str(app.port or ""),
+        "drain_token": token_file,
+        "http_port_of_app": str(before.port or ""),
     }
 
 

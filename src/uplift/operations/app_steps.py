@@ -207,6 +207,10 @@ stage_spare() {
 stage_tell() {
   [ -n "$drain_path" ] && [ -n "$old" ] || return 0
   address=$(address "$old")
+  if [ -f "$drain_token" ]; then
+    drain_header=$({ printf 'header = "Authorization: Bearer '; cat "$drain_token"; printf '"'; } |
+      base64 -w 0)
+  fi
   code=$(printf 'url = "http://%s:%s%s"\n%s\n' "$address" "$http_port_of_app" "$drain_path" \
     "$(printf %s "$drain_header" | base64 -d)" |
     curl -s -o /dev/null -w '%{http_code}' -X POST --noproxy '*' --max-time "$drain_timeout" \
