@@ -57,6 +57,8 @@ password: `uplift secrets set nexus/deployer`.
 #         "slot_ports": [18001, 18002],
 #         "routes": [{"host": "console.example.com"}],
 #         "secrets": {"token": secret("console/token")},
+#         # Run once for the whole inventory, before anything is switched.
+#         "jobs": [{"name": "migrate", "command": ["python", "-m", "console.migrate"]}],
 #         # How long open connections may stay on the release before.
 #         "drain": {"seconds": 60},
 #     },

@@ -75,7 +75,7 @@ def remove(
     names = [one.name for _, its in every for one in its.apps]
     with Fleet([host for host, _ in every]) as fleet:
         lost = [There(name, error=str(why)) for name, why in fleet.unreachable.items()]
-        there = [*lost, *_looked(fleet.each(lambda one: _look(one, app)))]
+        there = [*lost, *_looked(fleet.each(lambda one: _look(one, app, purge)))]
         if not any(one.found for one in there) and app not in names:
             raise unknown(app, [*names, *(name for one in there for name in one.known)])
         if any(one.error for one in there):
@@ -108,12 +108,14 @@ def _done(found: Mapping[str, Removed | UpliftError]) -> list[Removed]:
     return sorted(every, key=lambda one: one.host)
 
 
-def _look(connection: Connection, app: str) -> There:
+def _look(connection: Connection, app: str, purge: bool) -> There:
     said = connection.run(placed(FOUND), app, time_limit=READ_LIMIT).stdout.split("\n")
     if "end" not in said:
         return There(connection.name, error="what it has could not be read")
     known = tuple(line.removeprefix("known ") for line in said if line.startswith("known "))
-    found = tuple(line for line in said if line and line != "end" and not line.startswith("known "))
+    # Records alone are nothing to remove, unless they are to go.
+    skipped = ("known ",) if purge else ("known ", "records ")
+    found = tuple(line for line in said if line and line != "end" and not line.startswith(skipped))
     return There(connection.name, found, known)
 
 

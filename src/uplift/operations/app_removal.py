@@ -12,9 +12,14 @@ from uplift.spec.haproxy.models import CONFIG
 _THERE = r"""
 export LC_ALL=C PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 dk() { timeout "${limit:-120}" docker -H unix:///var/run/docker.sock "$@"; }
+# Its containers by name: a service may be called the same. What has no record is no application.
 known() {
+  [ -d "@releases@/$1" ] || return 0
+  alone=; ! grep -qs '"proxy": "none"' "@releases@/$1"/*/release.json || alone=$1
   dk ps -a --filter "label=@label@managed" --format '{{.Label "@label@subject"}} {{.Names}}' \
-    2>/dev/null | awk -v app="$1" '$1 == app { print $2 }'
+    2>/dev/null | awk -v app="$1" -v alone="$alone" '
+      $1 == app && ($2 == app "-blue" || $2 == app "-green" || $2 == alone ||
+        index($2, app "-job-") == 1) { print $2 }'
 }
 """
 

@@ -49,7 +49,7 @@ conclude() {
   sync "$records/$1/outcome.new"; mv "$records/$1/outcome.new" "$records/$1/outcome"
 }
 given_up() {
-  [ -z "$interrupted" ] || ! grep -qx 'outcome started' "$records/$interrupted/outcome" ||
+  [ -z "$interrupted" ] || ! grep -qsx 'outcome started' "$records/$interrupted/outcome" ||
     conclude "$interrupted" failed
   interrupted=
 }
