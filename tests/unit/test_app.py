@@ -255,6 +255,11 @@ def test_a_word_means_the_newest_good_release_that_fits(to: str, number: int) ->
     assert choose(to, RELEASES, RELEASES[-1].id, {}).id == release(number).id
 
 
+def test_a_release_is_known_by_the_record_that_it_went_back_to() -> None:
+    back = release(5, of="20251231T000000Z-0")
+    assert choose("20251231T000000Z-0", [*RELEASES, back], back.id, {}) is back
+
+
 @pytest.mark.parametrize("to", ["3.0.0-uv", "pip", "sha256:1", "nonsense"])
 def test_a_release_that_is_not_there_or_was_not_good_is_an_error(to: str) -> None:
     with pytest.raises(NotFoundError, match="there are: 2026"):

@@ -107,7 +107,13 @@ def _brought(
     fresh = _taken_over(app, found) if made else []
     origin = Origin(app.image, "", person())
     if to:
-        origin = replace(origin, reference=to.reference, of=to.id, foreign=to.foreign, lost=to.lost)
+        origin = replace(
+            origin,
+            reference=to.reference,
+            of=to.of or to.id or to.reference,
+            foreign=to.foreign,
+            lost=to.lost,
+        )
     text = _text(app, todo, state, found, values, key, origin, fresh)
     seen = [state.seen(app.name_in(slot)) for slot in SLOTS]
     yield job.start(job.identity("app", text, *seen), text, limit=_limit(app))

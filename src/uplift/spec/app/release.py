@@ -39,7 +39,8 @@ class Release:
             tool's and not recorded yet.
         builder: what built the image, from its label; else empty.
         foreign: another tool made it, and it was taken over.
-        of: id of the release that this one went back to; else empty.
+        of: id of the first record of the release that this one went back to, or the image where
+            there was none; else empty.
         fingerprints: of its secrets, keyed, by name.
         lost: what of a container that was taken over cannot be had again.
     """
@@ -101,7 +102,7 @@ class Origin:
         reference: image as settings named it once.
         digest: of its image, or empty.
         by: who deploys it.
-        of: id of the release that it goes back to, or empty.
+        of: id of the release that it goes back to, or its image, or empty.
         foreign: another tool made the image.
         lost: what of a container that was taken over cannot be had again.
     """
@@ -221,7 +222,7 @@ def _named(release: Release, to: str) -> bool:
     tag = Reference.parse(release.reference).tag
     short = to.startswith("sha256:") and len(to) >= len("sha256:") + 12
     return (
-        release.id == to
+        to in (release.id, release.of)
         or tag == to
         or release.reference == to
         or (short and release.digest.startswith(to))
