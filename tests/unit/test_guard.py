@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyinfra.api import Inventory
 
+from uplift import authority
 from uplift.guard import Call, check_file, check_settings, check_types, select
 from uplift.guard.call import became_other, check_pairs
 from uplift.spec.errors import SettingsError, UsageError
@@ -162,12 +163,20 @@ def test_authorities_that_are_not_on_this_machine_are_refused_with_their_key(
     other = tmp_path / "project"
     shutil.copytree(project, other)
     (other / "group_data/apps.py").write_text(
-        'certificates = {"files": ["none.crt"]}\n'
+        "from uplift.secrets import secret\n"
+        'certificates = {"files": ["none.crt"], "own_ca": True}\n'
         'docker = {"registries": {"r.example.com": {"ca_file": "no.pem"}}}\n'
+        'tls = {"names": ["n.example.com"], "certificate": "no.crt", "key_file": "no.key"}\n'
+        'nexus = {"container": {"tls": tls}, "admin": {"password": secret("nexus/admin")}}\n'
+        "del tls\n"
     )
     text = refused(pyinfra("inventories/prod.py", SHOW, "-y", folder=other))
     assert "group_data/apps.py: certificates.files[0]: none.crt: No such file" in text
     assert "docker.registries.r.example.com.ca_file: no.pem: No such file" in text
+    for field, name in (("certificate", "no.crt"), ("key_file", "no.key")):
+        assert f"nexus.container.tls.{field}: {name}: No such file" in text
+    # A check makes no CA.
+    assert not (other / authority.FILE).exists()
 
 
 def test_bad_settings_of_hosts_that_are_not_selected_do_not_matter(
