@@ -41,6 +41,13 @@ server.shell(
     _sudo=False,
     _ignore_errors=True,
 )
+server.shell(
+    name="as another user",
+    commands=["touch /run/user-test/by-su"],
+    _su_user="daemon",
+    _su_shell="sh",
+    _ignore_errors=True,
+)
 upload(name="by SFTP", to="/run/user-test/by-sftp", _sudo=False, _ignore_errors=True)
 upload(name="by SFTP and sudo", to="/run/user-test/by-sudo", _ignore_errors=True)
 job_of_ours(name="in a job", _ignore_errors=True)

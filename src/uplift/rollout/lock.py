@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from types import TracebackType
 from typing import Self, TypeVar
@@ -12,10 +12,11 @@ from typing import Self, TypeVar
 from uplift.remote.connection import Connection
 from uplift.remote.fleet import Fleet
 from uplift.rollout import fence
-from uplift.rollout.lock_hosts import Written, give_back, keep, look, swap
+from uplift.rollout.heartbeat import Heartbeat
+from uplift.rollout.lock_hosts import Written, keep, look, swap
 from uplift.spec.errors import Exit, UpliftError, UsageError
 from uplift.spec.rollout.lock import Record, Seen, State, gives_way, next_token
-from uplift.spec.rollout.lock_words import listed, together, told
+from uplift.spec.rollout.lock_words import listed, together
 
 T = TypeVar("T")
 
@@ -100,16 +101,9 @@ class Lock:
     def __init__(self, fleet: Fleet, *, run: str, owner: str, purpose: str, lease: int) -> None:
         self._fleet = fleet
         self._wanted = Record(run=run, owner=owner, purpose=purpose, lease=lease)
-        self._mine: dict[str, Record] = {}
+        self._heart = Heartbeat(fleet, lease)
         self._over = False
-        self._poke = threading.Event()
-        self._heart: threading.Thread | None = None
-        self._doing = threading.RLock()
         self.token = 0
-        self.lost = threading.Event()
-        """Set as soon as a host has said that the lock is another's."""
-        self.trouble: dict[str, str] = {}
-        """What the last heartbeat found: hosts where the lock was lost, or that did not answer."""
 
     @classmethod
     def take(
@@ -160,9 +154,14 @@ class Lock:
         return fence.shell(self.token)
 
     @property
-    def hosts(self) -> tuple[str, ...]:
-        """Return the hosts that are locked."""
-        return tuple(self._mine)
+    def lost(self) -> threading.Event:
+        """Return what is set as soon as a host has said that the lock is another's."""
+        return self._heart.lost
+
+    @property
+    def trouble(self) -> dict[str, str]:
+        """Return hosts where the lock was lost, or that did not answer last, with words."""
+        return dict(self._heart.trouble)
 
     def __enter__(self) -> Self:
         self.start()
@@ -178,15 +177,7 @@ class Lock:
 
     def start(self) -> None:
         """Renew the leases from now on, in a thread."""
-        self._heart = threading.Thread(target=self._beating, name="heartbeat", daemon=True)
         self._heart.start()
-
-    def stop(self) -> None:
-        """Renew them no more."""
-        self._over = True
-        self._poke.set()
-        if self._heart is not None and self._heart is not threading.current_thread():
-            self._heart.join()
 
     def beat(self) -> dict[str, str]:
         """Renew every lease once.
@@ -194,20 +185,7 @@ class Lock:
         Returns:
             Hosts where the lock was lost or that did not answer, with words.
         """
-        with self._doing:
-            limit = max(5.0, self._wanted.lease / 4)
-            found = self._each(
-                lambda host, record: _steadily(host, lambda: keep(host, record, limit=limit))
-            )
-            self.trouble = {}
-            for name, one in found.items():
-                if isinstance(one, UpliftError):
-                    self.trouble[name] = str(one).removeprefix(f"{name}: ")
-                elif not one.done:
-                    self.trouble[name] = f"the lock was lost: {told(one.seen)}"
-                    self._mine.pop(name, None)
-                    self.lost.set()
-            return dict(self.trouble)
+        return self._heart.beat()
 
     def note(self, text: str) -> None:
         """Tell how far the run is; whoever is refused reads it.
@@ -215,31 +193,17 @@ class Lock:
         Args:
             text: a few words.
         """
-        with self._doing:
-            self._wanted = replace(self._wanted, note=text)
-            self._mine = {name: replace(one, note=text) for name, one in self._mine.items()}
-        self._poke.set()
+        self._heart.note(text)
 
     def release(self) -> dict[str, str]:
-        """Give every lock back.
+        """Give every lock back, and renew them no more.
 
         Returns:
             Hosts that could not be asked to, with words: there it ends with the lease.
         """
-        self.stop()
-        with self._doing:
-            found = self._each(
-                lambda host, record: _steadily(host, lambda: give_back(host, record))
-            )
-            self._mine = {}
-        return {name: str(one) for name, one in found.items() if isinstance(one, UpliftError)}
-
-    def _beating(self) -> None:
-        while not self._over:
-            self._poke.wait(self._wanted.lease / 3)
-            self._poke.clear()
-            if not self._over:
-                self.beat()
+        self._over = True
+        self._heart.stop()
+        return self._heart.give_back()
 
     def _claim(self) -> None:
         """Write the same new token on all hosts, each of which is as it was when it was read."""
@@ -256,14 +220,14 @@ class Lock:
             time.sleep(_PAUSE)
 
     def _others(self, name: str, seen: Seen) -> bool:
-        own = self._mine.get(name)
+        own = self._heart.records.get(name)
         return seen.locked and not (own and seen.record.of(own.run, own.token))
 
     def _write(self, seen: Mapping[str, Seen]) -> bool:
         self.token = next_token(seen.values())
         record = replace(self._wanted, token=self.token, state=State.TAKING)
         # Before it is tried: what is interrupted in between must be given back as well.
-        self._mine = dict.fromkeys(seen, record)
+        self._heart.records = dict.fromkeys(seen, record)
 
         def write(connection: Connection) -> Written:
             if self._over:
@@ -272,20 +236,20 @@ class Lock:
             return swap(connection, seen[connection.name], record, text)
 
         found = _all(self._fleet.each(write))
-        self._mine = {
+        self._heart.records = {
             name: replace(record, taken=one.seen.record.taken)
             for name, one in found.items()
             if one.done
         }
-        return len(self._mine) == len(seen)
+        return len(self._heart.records) == len(seen)
 
     def _settle(self, wait: float) -> None:
         """Wait for what still runs behind the fence; the leases are renewed meanwhile."""
         end = time.monotonic() + wait
-        held = {name: replace(one, state=State.HELD) for name, one in self._mine.items()}
-        self._mine = held
+        held = {name: replace(one, state=State.HELD) for name, one in self._heart.records.items()}
+        self._heart.records = held
         while True:
-            found = _all(self._each(lambda host, record: keep(host, record, drain=True)))
+            found = _all(self._heart.each(lambda host, record: keep(host, record, drain=True)))
             taken = {name: one.seen for name, one in found.items() if not one.done}
             if taken:
                 raise LockedError(taken)
@@ -307,20 +271,6 @@ class Lock:
 
         _all(self._fleet.each(prove))
 
-    def _each(self, step: Callable[[Connection, Record], Written]) -> dict[str, _Outcome]:
-        """Do one step on the hosts that are ours."""
-        mine = dict(self._mine)
-
-        def ours(connection: Connection) -> Written | None:
-            record = mine.get(connection.name)
-            return None if record is None else step(connection, record)
-
-        found = self._fleet.each(ours)
-        return {name: one for name, one in found.items() if one is not None}
-
-
-_Outcome = Written | UpliftError
-
 
 class _Failed(Exception):
     def __init__(self, errors: Mapping[str, str]) -> None:
@@ -333,16 +283,6 @@ def _all(found: Mapping[str, T | UpliftError]) -> dict[str, T]:
     if errors:
         raise _Failed(errors)
     return {name: one for name, one in found.items() if not isinstance(one, UpliftError)}
-
-
-def _steadily(connection: Connection, step: Callable[[], Written]) -> Written:
-    try:
-        return step()
-    except UpliftError:
-        # Once more over a new connection: one that broke would be gone for good.
-        connection.close()
-        connection.connect()
-        return step()
 
 
 def _check(fleet: Fleet) -> None:
