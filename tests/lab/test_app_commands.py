@@ -177,7 +177,7 @@ def test_logs_are_followed_over_a_switch_and_leave_nothing_behind(project: Proje
             break
     child.send_signal(signal.SIGINT)
     assert child.wait(30) == 130
-    project.box.sh("sleep 2; ! pgrep -f 'docker logs'")
+    project.box.sh("sleep 2; ! pgrep -f '[d]ocker logs'")
     project.box.run("2.0.0-uv", **CHECKED)
 
 
