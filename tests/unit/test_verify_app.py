@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from uplift.secrets import Secret, SecretRef
-from uplift.spec.app import App
+from uplift.spec.app import App, Route
 from uplift.spec.app.release import Release
 from uplift.spec.app.state import AppState
 from uplift.spec.app.steps import Journal
@@ -164,3 +164,10 @@ def test_on_a_host_that_was_taken_back_its_release_is_what_is_right() -> None:
 def test_an_answer_holds_the_version_as_a_word_of_its_own(answer: str, good: bool) -> None:
     assert checks.version_of(RELEASE) == "2.0.0"
     assert checks.answers_version(answer, "2.0.0") is good
+
+
+@pytest.mark.parametrize(
+    ("path", "good"), [("/", True), ("/version", True), ("/api", False), ("/vers", False)]
+)
+def test_a_route_covers_its_path_and_what_is_below(path: str, good: bool) -> None:
+    assert checks.covers(Route(path=path), "/version") is good

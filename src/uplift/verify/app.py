@@ -14,7 +14,7 @@ from uplift.facts.app import ReleaseSecrets
 from uplift.facts.container import Containers
 from uplift.operations.app_ways import as_it_was, current, whole
 from uplift.secrets import Secret, SecretRef, references
-from uplift.spec.app.models import SLOTS, App
+from uplift.spec.app.models import SLOTS, App, Route
 from uplift.spec.app.release import Release, restored
 from uplift.spec.app.state import AppState
 from uplift.spec.container.diff import changes
@@ -198,6 +198,17 @@ def slot_problems(one: Expected, found: AppState, state: State) -> list[str]:
     if journal := found.journals.get(one.app.name):
         problems.append(f"a switch was interrupted at {journal.at!r}")
     return problems
+
+
+def covers(route: Route, path: str) -> bool:
+    """Tell whether HAProxy gives requests for a path to a route's application.
+
+    Args:
+        route: of the application.
+        path: of the request.
+    """
+    at = route.path.rstrip("/")
+    return not at or path == at or path.startswith((f"{at}/", f"{at}?"))
 
 
 def version_of(release: Release) -> str:
