@@ -7,8 +7,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from tests.lab.app_box import Site
 
 from uplift.spec.errors import Exit
+
+pytest_plugins = ["tests.lab.app_box"]
 
 INVENTORY = "inventories/lab.py"
 ORPHAN = (
@@ -82,3 +85,37 @@ def test_a_host_that_is_down_has_an_error_of_its_own_and_exit_code_three(
         done = uplift(*words, str(inventory), *more, "--json", check=False)
         assert done.returncode == Exit.HELD, done.stderr
         assert list(json.loads(done.stdout)["errors"]) == ["down"]
+
+
+@pytest.mark.slow
+def test_an_application_is_told_as_it_serves_and_as_it_was_stopped_by_hand(
+    old: Site, uplift: Any, environment: dict[str, str], tmp_path: Any
+) -> None:
+    block = old.block("1.4.0-poetry")
+    inventory = old.inventory(tmp_path / "inventory.py", block)
+    env = {**environment, **old.environment}
+
+    def row() -> dict[str, Any]:
+        done = uplift("status", inventory, "--json", env=env)
+        return next(one for one in json.loads(done.stdout)["rows"] if one["kind"] == "app")
+
+    serves = row()
+    assert serves["image"] == block["image"]
+    assert (serves["name"], serves["builder"], serves["notes"]) == ("testapp", "poetry", [])
+    assert serves["state"] in ("healthy", "running")
+    assert serves["digest"].startswith("sha256:")
+    assert serves["release"] and serves["slot"] in ("blue", "green")
+
+    def kinds() -> set[str]:
+        done = uplift("drift", inventory, "deploys/app.py", "--json", env=env, check=False)
+        found = json.loads(done.stdout)["findings"]
+        # This inventory says nothing of the services that may run on the same host.
+        return {one["kind"] for one in found if one["kind"] != "orphan"}
+
+    assert kinds() == set()
+
+    old.sh(f"docker stop testapp-{serves['slot']}")
+    stopped = row()
+    assert (stopped["state"], stopped["release"]) == ("exited", serves["release"])
+    assert kinds() == {"settings", "state"}
+    old.sh(f"docker start testapp-{serves['slot']}")
