@@ -56,8 +56,10 @@ case "$*" in
     [ ! -e "$BOX/broken" ] || exit 1
     cp -R "$5" "$BOX/source"; cp "$4" "$BOX/Dockerfile"
     printf %s "$ID" >"$2" ;;
+  "create "*) echo container ;;
+  "export "*) cat "$BOX/exported.tar" ;;
+  "rm "*) ;;
   "history "*) cat "$BOX/history" ;;
-  *Architecture*) cat "$BOX/platform" ;;
   "buildx inspect default") echo "Platforms: linux/amd64*, linux/386" ;;
   *Config.Env*) cat "$BOX/environment" ;;
   *Config.Labels*) cat "$BOX/labels" ;;
@@ -130,7 +132,6 @@ def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Box:
     made.put("history", "RUN useradd app # buildkit\n")
     made.put("environment", "PATH=/app/.venv/bin:/usr/bin\nPYTHONUNBUFFERED=1\n[console]\n")
     made.put("labels", "io.uplift.builder=uv\n")
-    made.put("platform", "linux/amd64\n")
     for name in ("pushed", "log"):
         made.put(name)
     made.image({"app/main.py": b"print('hello')\n"}, {"etc/passwd": b"app:x:10001\n"})
@@ -264,6 +265,28 @@ def test_a_failed_step_is_shown_by_its_own_lines_without_secrets(box: Box) -> No
         "ERROR: failed to solve: x",
         f"images: {inputs().fixed} was not built",
     ]
+
+
+ELF = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x03\x00"
+
+
+@pytest.mark.parametrize(
+    ("programs", "good"),
+    [
+        ({"bin/sh": ELF + b"\xb7\x00more"}, True),
+        ({"usr/bin/sh": ELF + b"\x3e\x00more", "bin/tool": ELF + b"\xb7\x00"}, True),
+        ({"app/run": b"#!/bin/sh\n"}, True),
+        ({"usr/bin/sh": ELF + b"\x3e\x00more", "bin/run": b"#!/bin/sh\n"}, False),
+    ],
+)
+def test_an_image_of_programs_for_another_machine_is_not_pushed(
+    box: Box, programs: dict[str, bytes], good: bool
+) -> None:
+    box.put("exported.tar", layer(programs))
+    done = build(box, Todo(inputs(platforms=["linux/arm64"]), "build"))
+    assert "--platform linux/arm64" in box.read("calls")
+    assert (done.returncode == 0) == good == ("for another machine" not in done.stdout)
+    assert (box.read("pushed") != "") == good
 
 
 def test_steps_are_told_as_they_begin_and_end_and_what_they_print_is_not(box: Box) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import secrets
 import subprocess
 from collections.abc import Callable, Iterator
@@ -22,6 +23,14 @@ CMD ["/usr/bin/sleep", "3600"]
 BASE = "registry:5000/registry:2"
 PORT = 18999
 CONTAINER = "uplift-test-small"
+# Each build leaves 30 MB of cache, and counts in a cache mount how many there were.
+HEAVY = """
+FROM registry:2 AS builder
+RUN --mount=type=cache,id=@id@,target=/c head -c 30000000 /dev/urandom >/x; \\
+    echo >/c/@number@; ls /c | wc -l >/count
+FROM scratch
+COPY --from=builder /count /count
+"""
 # An image of a few bytes has nothing to run: a container of it borrows the host's programs.
 RUN = "docker run -d -v /usr:/usr:ro -v /usr/lib:/lib:ro -v /usr/lib64:/lib64:ro --name"
 
@@ -209,3 +218,47 @@ def test_what_is_pushed_is_verified_and_a_push_over_it_by_hand_is_found(
     assert "/root/.netrc" in box.said and "label io.uplift.builder" in box.said
     warned = " ".join(one["message"] for one in found["warnings"])
     assert "runs as root" in warned and "/usr/bin/gcc" in warned
+
+
+def test_a_platform_that_the_host_cannot_run_is_refused_before_anything_is_built(
+    box: Box, small: Callable[..., dict[str, Any]]
+) -> None:
+    jobs = box.sh("ls /var/lib/uplift/jobs")
+    assert box.apply(small(version="1.4.0", platforms=["linux/amd64", "linux/riscv64"])) == 1
+    assert "cannot build for linux/riscv64: install qemu-user-static" in box.said
+    assert box.sh("ls /var/lib/uplift/jobs") == jobs
+    assert box.digest("1.4.0-dockerfile") == ""
+
+
+@pytest.mark.slow
+def test_the_cache_is_cut_to_its_limit_and_what_is_left_serves_the_next_build(
+    box: Box, small: Callable[..., dict[str, Any]]
+) -> None:
+    source = box.folder / "heavy"
+    source.mkdir()
+
+    def build(number: int, limit: str) -> tuple[str, int]:
+        """Return how many builds the cache knows of, and how many MB it holds of its own."""
+        text = HEAVY.replace("@id@", box.folder.name).replace("@number@", str(number))
+        (source / "Dockerfile").write_text(text)
+        image = small(version=f"5.0.{number}", source=str(source))
+        assert box.apply(image, cache_limit=limit) == 0, box.said
+        made = f"docker create {REPOSITORY}:5.0.{number}-dockerfile none"
+        known = box.sh(f"id=$({made}); docker cp $id:/count - | tar -xO; docker rm $id >/dev/null")
+        said = box.sh("docker buildx du | sed -n 's/^Private:[^0-9]*//p'")
+        return known, megabytes(said)
+
+    box.sh("docker buildx prune -af")
+    first = [build(number, "10GB") for number in (1, 2, 3)]
+    assert [known for known, _ in first] == ["1", "2", "3"]
+    assert first[-1][1] >= 90
+    for number in (4, 5):
+        known, size = build(number, "60MB")
+        assert known == str(number)
+        assert 30 <= size <= 60
+
+
+def megabytes(said: str) -> int:
+    """Return a size as BuildKit writes it."""
+    number, unit = re.fullmatch(r"([0-9.]+)([kMG]?B)", said).groups()  # type: ignore[union-attr]
+    return int(float(number) * {"B": 1e-6, "kB": 1e-3, "MB": 1, "GB": 1e3}[unit])

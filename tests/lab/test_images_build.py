@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import re
 import secrets
 import shlex
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from images_box import LIMIT, Box, Run, no_change
 
 from uplift import controller
 
 pytestmark = pytest.mark.slow
 
-PROJECT = Path(__file__).parents[2]
 NAME = "registry:5000/uplift-test/tiny"
 BASE = "registry:5000/python:3.13-slim"
 POETRY = "poetry==2.5.1"
-LIMIT = 1800  # seconds; Poetry and its packages are downloaded
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
 
 CODE = """
 import idna
@@ -59,18 +54,10 @@ RUN rm /opt/copy
 
 
 @dataclass
-class Box:
-    """One host that builds."""
+class Tiny(Box):
+    """A host that builds the small project, and runs it."""
 
-    name: str
-    ssh: Run
-    environment: dict[str, str]
-    source: Path
-    said: str = field(default="", init=False)
-
-    def sh(self, script: str, *, check: bool = True) -> str:
-        done = self.ssh(self.name, f"sudo sh -c {shlex.quote(script)}", check)
-        return str(done.stdout).strip()
+    source: Path = field(default_factory=Path)
 
     def image(self, **changed: Any) -> dict[str, Any]:
         return {
@@ -83,38 +70,12 @@ class Box:
             **changed,
         }
 
-    def apply(self, *images: dict[str, Any], options: tuple[str, ...] = ("-y",)) -> int:
-        block = {"build": images, "contexts": {"python:3.13-slim": BASE}, "network": "host"}
-        pyinfra = str(Path(sys.executable).parent / "pyinfra")
-        words = [pyinfra, "inventories/lab.py", "tests/lab/images_deploy.py", "--limit", self.name]
-        done = subprocess.run(
-            [*words, *options],
-            cwd=PROJECT,
-            env={**self.environment, "UPLIFT_TEST_IMAGES": json.dumps(block)},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=LIMIT,
-            check=False,
-        )
-        self.said = done.stdout + done.stderr
-        return done.returncode
+    def apply(self, *images: Any, options: tuple[str, ...] = ("-y",), **block: Any) -> int:
+        # The public index is known to the host alone.
+        return super().apply(*images, options=options, network="host", **block)
 
-    def digest(self, tag: str) -> str:
-        """Return what the registry has under a tag, or nothing."""
-        url = f"http://registry:5000/v2/uplift-test/tiny/manifests/{tag}"
-        kinds = "application/vnd.docker.distribution.manifest.v2+json"
-        answer = self.sh(f"curl -sI -H 'Accept: {kinds}' {url}")
-        found = re.search(r"docker-content-digest: (\S+)", answer, re.IGNORECASE)
-        return found[1] if found and " 200" in answer.splitlines()[0] else ""
-
-    def run(self, tag: str, *words: str) -> str:
+    def program(self, tag: str, *words: str) -> str:
         return self.sh(shlex.join(["docker", "run", "--rm", f"{NAME}:{tag}", *words]))
-
-
-def told(said: str) -> dict[str, str]:
-    """Return digests by tag, as a run told them."""
-    return dict(re.findall(rf"{NAME}:(\S+) is {NAME}@(sha256:\w+)", said))
 
 
 @pytest.fixture(scope="module")
@@ -124,11 +85,13 @@ def box(
     ssh: Run,
     environment: dict[str, str],
     tmp_path_factory: pytest.TempPathFactory,
-) -> Box:
+) -> Tiny:
     name = hosts[0]["name"]
     for part in ("certificates", "docker"):
         pyinfra("inventories/lab.py", f"deploys/{part}.py", "-y", "--limit", name)
-    return Box(name, ssh, environment, project(tmp_path_factory.mktemp("tiny")))
+    folder, bases = tmp_path_factory.mktemp("images"), {"python:3.13-slim": BASE}
+    source = project(tmp_path_factory.mktemp("tiny"))
+    return Tiny(name, ssh, dict(environment), folder, NAME, bases, source=source)
 
 
 def project(folder: Path) -> Path:
@@ -144,19 +107,19 @@ def project(folder: Path) -> Path:
     return folder
 
 
-def both(box: Box) -> list[dict[str, Any]]:
+def both(box: Tiny) -> list[dict[str, Any]]:
     return [box.image(), box.image(builder="poetry", version="1.4.0")]
 
 
 @pytest.fixture(scope="module")
-def built(box: Box) -> dict[str, str]:
+def built(box: Tiny) -> dict[str, str]:
     """Both images in the registry; their digests by tag."""
     assert box.apply(*both(box)) == 0, box.said
-    return told(box.said)
+    return box.told()
 
 
 def test_both_are_pushed_under_a_tag_that_stays_and_one_that_moves(
-    box: Box, built: dict[str, str]
+    box: Tiny, built: dict[str, str]
 ) -> None:
     assert sorted(tag.rpartition("-")[0] for tag in built) == ["1.4.0-poetry", "2.0.0-uv"]
     for tag, digest in built.items():
@@ -164,12 +127,10 @@ def test_both_are_pushed_under_a_tag_that_stays_and_one_that_moves(
         assert box.digest(tag.rpartition("-")[0]) == digest
 
 
-def test_a_second_run_builds_nothing(box: Box, built: dict[str, str]) -> None:
+def test_a_second_run_builds_nothing(box: Tiny, built: dict[str, str]) -> None:
     builds = box.sh("ls /var/lib/uplift/jobs")
     assert box.apply(*both(box), options=("-y", "--json")) == 0
-    start = box.said.index("{")
-    results = json.JSONDecoder().raw_decode(box.said[start:])[0]["results"]
-    assert [one["no_change"] for one in results["operations"]] == [[box.name]]
+    assert no_change(box.said) == [[box.name]]
     assert box.sh("ls /var/lib/uplift/jobs") == builds
     assert box.apply(*both(box), options=("-y", "-v")) == 0
     assert "all 2 are in their registry" in box.said
@@ -177,29 +138,45 @@ def test_a_second_run_builds_nothing(box: Box, built: dict[str, str]) -> None:
 
 @pytest.mark.parametrize(("tag", "builder"), [("2.0.0-uv", "uv"), ("1.4.0-poetry", "poetry")])
 def test_an_image_runs_without_tools_and_without_root(
-    box: Box, built: dict[str, str], tag: str, builder: str
+    box: Tiny, built: dict[str, str], tag: str, builder: str
 ) -> None:
-    assert box.run(tag) == "tiny xn--bcher-kva.example"
-    assert box.run(tag, "id", "-u") == "10001"
+    assert box.program(tag) == "tiny xn--bcher-kva.example"
+    assert box.program(tag, "id", "-u") == "10001"
     for tool in ("pip", "uv", "poetry", "gcc"):
-        assert box.run(tag, "sh", "-c", f"command -v {tool} || echo none") == "none"
+        assert box.program(tag, "sh", "-c", f"command -v {tool} || echo none") == "none"
     found = "import importlib.util as u; print(u.find_spec('pip'))"
-    assert box.run(tag, "python", "-c", found) == "None"
+    assert box.program(tag, "python", "-c", found) == "None"
     label = "docker image inspect --format '{{index .Config.Labels \"io.uplift.builder\"}}'"
     assert box.sh(f"{label} {NAME}:{tag}") == builder
 
 
-def test_pip_and_a_lock_through_another_index_give_an_image_that_runs(box: Box) -> None:
+def test_what_users_verify_holds_for_both_and_a_compiler_that_is_left_is_found(
+    box: Tiny, built: dict[str, str], tmp_path: Path
+) -> None:
+    found = box.verify(box.inventory(*both(box), network="host"))
+    assert found["failures"] == [], box.said
+    assert found["subjects"]["images"] == {"passed": 5, "failed": 0, "skipped": 0}
+    copy = shutil.copytree(box.source, tmp_path / "tiny")
+    (copy / "bin").mkdir()
+    (copy / "bin/gcc").write_text("#!/bin/sh\n")
+    left = box.image(version="2.4.0", source=str(copy), files=["bin/gcc"])
+    assert box.apply(left) == 0, box.said
+    (failure,) = box.verify(box.inventory(left, network="host"))["failures"]
+    assert failure["test"].startswith("test_no_installer_and_no_compiler_is_left_in_it")
+    assert "/app/bin/gcc" in box.said
+
+
+def test_pip_and_a_lock_through_another_index_give_an_image_that_runs(box: Tiny) -> None:
     index = {"url": controller.python_remote() + "simple"}
     pip = box.image(builder="pip", version="2.1.0", index=index)
     assert box.apply(pip, box.image(version="2.1.0", index=index)) == 0, box.said
     for tag in ("2.1.0-pip", "2.1.0-uv"):
-        assert box.run(tag) == "tiny xn--bcher-kva.example"
+        assert box.program(tag) == "tiny xn--bcher-kva.example"
 
 
-def test_both_have_the_same_code_with_its_bytecode(box: Box, built: dict[str, str]) -> None:
+def test_both_have_the_same_code_with_its_bytecode(box: Tiny, built: dict[str, str]) -> None:
     sums = "cd /app/.venv/lib && find . -type f ! -path '*.dist-info/*' | sort | xargs sha256sum"
-    first, second = (box.run(tag, "sh", "-c", sums) for tag in ("2.0.0-uv", "1.4.0-poetry"))
+    first, second = (box.program(tag, "sh", "-c", sums) for tag in ("2.0.0-uv", "1.4.0-poetry"))
     assert "tiny/__pycache__/__init__.cpython-313.pyc" in first
     ours = [
         [line for line in it.splitlines() if "virtualenv" not in line] for it in (first, second)
@@ -208,7 +185,7 @@ def test_both_have_the_same_code_with_its_bytecode(box: Box, built: dict[str, st
 
 
 def test_a_changed_source_is_built_and_its_return_only_moves_the_tag(
-    box: Box, built: dict[str, str]
+    box: Tiny, built: dict[str, str]
 ) -> None:
     before = box.digest("2.0.0-uv")
     file = box.source / "src/tiny/__init__.py"
@@ -218,7 +195,7 @@ def test_a_changed_source_is_built_and_its_return_only_moves_the_tag(
         assert "is built and pushed" in box.said and box.digest("2.0.0-uv") == before
         assert box.apply(box.image()) == 0, box.said
         assert box.digest("2.0.0-uv") not in ("", before)
-        assert box.run("2.0.0-uv").startswith("other")
+        assert box.program("2.0.0-uv").startswith("other")
     finally:
         file.write_text(CODE)
     assert box.apply(box.image()) == 0, box.said
@@ -226,7 +203,7 @@ def test_a_changed_source_is_built_and_its_return_only_moves_the_tag(
     assert all(box.digest(tag) == digest for tag, digest in built.items())
 
 
-def test_a_leaked_secret_is_found_though_a_later_step_deletes_it(box: Box) -> None:
+def test_a_leaked_secret_is_found_though_a_later_step_deletes_it(box: Tiny) -> None:
     token = secrets.token_hex(16)
     box.environment["UPLIFT_SECRET_TINY_TOKEN"] = token
     leaking = {
@@ -242,7 +219,7 @@ def test_a_leaked_secret_is_found_though_a_later_step_deletes_it(box: Box) -> No
     assert box.digest("3.0.0-dockerfile") == ""
 
 
-def test_a_failed_build_shows_the_lines_of_its_step(box: Box) -> None:
+def test_a_failed_build_shows_the_lines_of_its_step(box: Tiny) -> None:
     wrong = box.image(version="3.1.0", build_packages=["no-such-package"])
     assert box.apply(wrong) == 1
     assert "Unable to locate package no-such-package" in box.said
@@ -250,6 +227,6 @@ def test_a_failed_build_shows_the_lines_of_its_step(box: Box) -> None:
     assert len(box.said.splitlines()) < 90
 
 
-def test_a_registry_that_is_not_there_is_named_and_nothing_is_built(box: Box) -> None:
+def test_a_registry_that_is_not_there_is_named_and_nothing_is_built(box: Tiny) -> None:
     assert box.apply({**box.image(), "name": "127.0.0.1:9/tiny"}) == 1
     assert "the registry could not be asked" in box.said and "127.0.0.1:9/tiny" in box.said
