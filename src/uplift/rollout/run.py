@@ -264,8 +264,11 @@ def _carried(journal: Journal, hosts: Sequence[InventoryHost], tell: Tell) -> Re
             return _stopped(engine, Stop("error", str(error)))
         except KeyboardInterrupt:
             return _stopped(engine, Stop("interrupted", "stopped at once by a second signal"))
-        whole = all(step == "committed" for step in engine.run.hosts.values())
-        return _end(engine, "done", Exit.DONE if whole else Exit.HELD, "")
+        left = [name for name, step in engine.run.hosts.items() if step != "committed"]
+        if left:
+            words = f"every wave was tried; not done: {', '.join(left)}"
+            return _end(engine, "held", Exit.HELD, words)
+        return _end(engine, "done", Exit.DONE, "")
 
 
 def _stopped(engine: Engine, stop: Stop) -> Result:
