@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -37,25 +38,38 @@ def images(inventory: str, limit: tuple[str, ...], want_json: bool) -> int:
     if want_json:
         as_json(_document(found))
     else:
-        results.print(_table(found))
+        for table in _tables(found):
+            results.print(table)
+        if not found.images:
+            results.print("no image was pushed yet")
     for text in (*found.unreachable.values(), *found.troubles):
         error(text)
     return found.exit_code
 
 
-def _table(found: Overview) -> Table:
-    table = Table("image", "tags", "digest", "built by", "age", "size", "runs on")
-    for one in found.images:
-        table.add_row(
-            escape(one.name),
-            escape("\n".join(one.tags)) or "[yellow]none in its registry[/]",
-            brief(one.digest),
-            escape(one.builder or "?"),
-            age(one, datetime.now(UTC)),
-            "?" if one.size is None else f"{one.size / 1e6:.1f} MB",
-            escape("\n".join(sorted(one.hosts))) or "-",
-        )
-    return table
+def _tables(found: Overview) -> Iterator[Table]:
+    """Return a table for each repository: its name is long, and the same in every row."""
+    for name in dict.fromkeys(one.name for one in found.images):
+        table = Table(title=escape(name), title_justify="left")
+        table.add_column("tags", overflow="fold")
+        for column in ("digest", "built by", "age", "size", "runs on"):
+            table.add_column(column, no_wrap=column != "runs on", overflow="fold")
+        for one in (it for it in found.images if it.name == name):
+            table.add_row(
+                escape("\n".join(one.tags)) or "[yellow]none in its registry[/]",
+                brief(one.digest),
+                escape(one.builder or "?"),
+                age(one, datetime.now(UTC)),
+                _size(one.size),
+                escape("\n".join(sorted(one.hosts))) or "-",
+            )
+        yield table
+
+
+def _size(size: int | None) -> str:
+    if size is None:
+        return "?"
+    return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
 
 
 def age(one: Listed, now: datetime) -> str:
