@@ -146,10 +146,12 @@ def test_a_run_that_was_stopped_while_another_took_over_is_refused_everything(
     other: Other, fleet: Fleet, tmp_path: Path
 ) -> None:
     token = other.until("locked")["token"]
+    assert other.until("begun")["pid"] == other.child
     wait_for(fleet, f"[ -e {BOX}/begun ]")
     with pytest.raises(LockedError, match="r-old of anna@there"):
         take(fleet, "r-new", wait=0)
     other.signal(signal.SIGSTOP)
+    assert "\nState:\tT " in Path(f"/proc/{other.child}/status").read_text()
     wait_until_over(fleet)
     # Its command still runs: nobody gets the host before that has ended.
     with pytest.raises(BusyError, match=f"token {token}"):
@@ -227,6 +229,29 @@ def test_a_run_that_is_killed_leaves_no_lock_for_longer_than_its_lease(
     wait_until_over(fleet)
     on(fleet, f"touch {BOX}/go")
     take(fleet, "r-new").release()
+
+
+@pytest.mark.crash
+def test_a_run_that_goes_on_after_a_kill_takes_over_what_it_left_behind(
+    environment: dict[str, str], fleet: Fleet, tmp_path: Path
+) -> None:
+    killed = Other(environment, tmp_path / "log", "r-1", 600)
+    token = killed.until("locked")["token"]
+    wait_for(fleet, f"[ -e {BOX}/begun ]")
+    assert killed.until("begun")["pid"] == killed.child
+    killed.process.kill()
+    killed.process.wait(LIMIT)
+    with pytest.raises(LockedError, match="r-1"):
+        take(fleet, "r-2")
+    # Its pyinfra lives on, and so does the command that it runs.
+    with pytest.raises(BusyError, match=f"token {token}"):
+        take(fleet, "r-1", wait=0)
+    on(fleet, f"touch {BOX}/go")
+    with take(fleet, "r-1") as lock:
+        assert lock.token > token
+        while Path(f"/proc/{killed.child}/status").exists():
+            assert lock.beat() == {}
+        assert on(fleet, f"ls {BOX}") == dict.fromkeys(BOTH, "begun\ngo")
 
 
 def test_all_hosts_have_one_token_that_only_grows(fleet: Fleet) -> None:

@@ -10,13 +10,15 @@ from uplift.controller import person
 from uplift.facts.lock import READ
 from uplift.spec.errors import Exit, UpliftError
 from uplift.spec.rollout.lock import SHELLS, Seen, State, UnreadableError, read
-from uplift.spec.rollout.lock_words import together
+from uplift.spec.rollout.lock_words import refusal, together
 
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
 
 IGNORE = "UPLIFT_LOCK"
 """Environment variable: with the value `ignore`, locks of others are only told."""
+
+LIMIT = 30  # seconds
 
 
 class LockedError(UpliftError):
@@ -25,11 +27,9 @@ class LockedError(UpliftError):
     exit_code = Exit.LOCKED
 
     def __init__(self, holders: dict[str, Seen]) -> None:
-        lines = [f"  {line}" for line in together(holders)]
         super().__init__(
-            "locked, and nothing was touched:\n"
-            + "\n".join(lines)
-            + f"\nWait for it, see `uplift lock --help`, or go on all the same: {IGNORE}=ignore"
+            f"{refusal(holders)}\n"
+            f"Wait for it, see `uplift lock --help`, or go on all the same: {IGNORE}=ignore"
         )
 
 
@@ -82,16 +82,21 @@ def refused_by(found: dict[str, Seen], me: str) -> dict[str, Seen]:
 
 
 def _seen(host: Host) -> Seen | None:
-    """Return what a host says of its lock; None where only root may read it, and we are not."""
+    """Return what a host says of its lock; None where only root may read it, and we are not.
+
+    A host that does not answer gives None as well: the run itself says what is wrong with it.
+    """
+    from paramiko import SSHException
     from pyinfra.api.command import QuoteString, StringCommand
 
     from uplift.facts.script import run_quietly
 
-    good, output = run_quietly(host, StringCommand("sh", "-c", QuoteString(READ)), {})
-    if not good:
-        return None
+    command = StringCommand("sh", "-c", QuoteString(READ))
     try:
-        return read(output.stdout)
+        good, output = run_quietly(host, command, {"_timeout": LIMIT})
+        return read(output.stdout) if good else None
+    except (TimeoutError, OSError, SSHException):
+        return None
     except UnreadableError as error:
         print(f"uplift: {host.name}: {error}", file=sys.stderr)
         return None

@@ -16,7 +16,7 @@ from uplift.rollout.heartbeat import Heartbeat
 from uplift.rollout.lock_hosts import Written, keep, look, swap
 from uplift.spec.errors import Exit, UpliftError, UsageError
 from uplift.spec.rollout.lock import Record, Seen, State, gives_way, next_token
-from uplift.spec.rollout.lock_words import listed, together
+from uplift.spec.rollout.lock_words import listed, refusal
 
 T = TypeVar("T")
 
@@ -37,8 +37,7 @@ class LockedError(UpliftError):
 
     def __init__(self, holders: Mapping[str, Seen]) -> None:
         self.holders = dict(holders)
-        lines = [f"  {line}" for line in together(self.holders)]
-        super().__init__("locked, and nothing was touched:\n" + "\n".join(lines))
+        super().__init__(refusal(self.holders))
 
     @property
     def left(self) -> int | None:
@@ -121,7 +120,8 @@ class Lock:
 
         Args:
             fleet: connected.
-            run: id of the run.
+            run: id of the run, which only one process works on: locks that it has left behind
+                are taken over at once.
             owner: user@machine.
             purpose: what the run is for, in a few words.
             lease: seconds after the last heartbeat for which the locks stand.
@@ -210,7 +210,7 @@ class Lock:
         end = time.monotonic() + CONTEST
         while True:
             seen = _all(self._fleet.each(look))
-            blocked = {name: one for name, one in seen.items() if self._others(name, one)}
+            blocked = {name: one for name, one in seen.items() if self._others(one)}
             if any(gives_way(self._wanted.run, one.record) for one in blocked.values()):
                 raise LockedError(blocked)
             if not blocked and self._write(seen):
@@ -219,9 +219,10 @@ class Lock:
                 raise LockedError(blocked or seen)
             time.sleep(_PAUSE)
 
-    def _others(self, name: str, seen: Seen) -> bool:
-        own = self._heart.records.get(name)
-        return seen.locked and not (own and seen.record.of(own.run, own.token))
+    def _others(self, seen: Seen) -> bool:
+        # What the run's own process left behind when it was killed is the run's: its commands
+        # are refused from now on, and those that still work are waited for.
+        return seen.locked and seen.record.run != self._wanted.run
 
     def _write(self, seen: Mapping[str, Seen]) -> bool:
         self.token = next_token(seen.values())

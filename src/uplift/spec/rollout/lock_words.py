@@ -59,6 +59,15 @@ def together(seen: Mapping[str, Seen]) -> list[str]:
     return [f"{listed(names)}: {told(seen[names[0]])}" for names in hosts.values()]
 
 
+def refusal(holders: Mapping[str, Seen]) -> str:
+    """Say that hosts are somebody else's.
+
+    Args:
+        holders: what each of these hosts said.
+    """
+    return "\n  ".join(["locked, and nothing was touched:", *together(holders)])
+
+
 def listed(names: Iterable[str]) -> str:
     """Return names as a text that stays short.
 
