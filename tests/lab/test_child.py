@@ -80,7 +80,9 @@ def test_when_it_fails_on_all_hosts_each_one_is_told(
     assert found.operations == ("First", "Second")
 
 
-@pytest.mark.parametrize("dry", [True, False], ids=["dry", "real"])
+@pytest.mark.parametrize(
+    "dry", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["dry", "real"]
+)
 def test_a_host_that_is_down_is_unreachable_and_the_others_are_served(
     watched: Watched,
     hosts: list[dict[str, Any]],
@@ -103,6 +105,7 @@ def test_a_host_that_is_down_is_unreachable_and_the_others_are_served(
     assert "connect" in found.hosts["down"].text
 
 
+@pytest.mark.slow
 def test_the_same_state_is_read_twice_with_the_same_fingerprint_and_another_one_differs(
     watched: Watched, ssh: Any
 ) -> None:

@@ -23,12 +23,6 @@ TREE = (
 Make = Callable[..., Plan]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def deployed(pyinfra: Any) -> None:
-    """What is planned here is there already, as the lab's settings say."""
-    pyinfra("inventories/lab.py", "deploys/certificates.py", *SITE[1:], "-y", "--limit", "lab-2")
-
-
 @pytest.fixture
 def make(uplift: Any, tmp_path: Path) -> Make:
     """Plan for lab-2, keep the plan, and check the exit code against it."""
@@ -48,30 +42,37 @@ def lines(plan: Plan) -> list[str]:
     return [line for host in plan.hosts for step in host.steps for line in step.lines]
 
 
+@pytest.mark.parametrize(
+    ("deploy", "drift", "part", "reverts"),
+    [
+        ("clients", "chmod 0644 /root/.netrc", "clients.ClientFiles: files.", False),
+        pytest.param(
+            "uv", "rm /usr/local/bin/uvx", "uv.Installed: links.uvx", True, marks=pytest.mark.slow
+        ),
+    ],
+)
 def test_a_plan_says_what_the_run_then_changes_writes_nothing_and_names_what_moved(
-    make: Make, pyinfra: Any, ssh: Any
+    make: Make, pyinfra: Any, ssh: Any, deploy: str, drift: str, part: str, reverts: bool
 ) -> None:
-    ssh("lab-2", "sudo rm /usr/local/bin/uvx; sudo chmod 0644 /root/.netrc")
+    deploys = (f"deploys/{deploy}.py",)
+    words = [SITE[0], *deploys, "-y", "--limit", "lab-2"]
+    pyinfra(*words)
+    ssh("lab-2", f"sudo {drift}")
     before = ssh("lab-2", TREE).stdout
-    plan = make()
+    plan = make(deploys=deploys)
     assert ssh("lab-2", TREE).stdout == before
     assert plan.exit_code is Exit.PENDING
-    assert [(step.effect, step.reverts) for step in plan.hosts[0].steps] == [
-        ("change", True),
-        ("change", False),
-    ]
+    assert [(step.effect, step.reverts) for step in plan.hosts[0].steps] == [("change", reverts)]
 
-    done = pyinfra(*SITE, "-y", "--limit", "lab-2")
+    done = pyinfra(*words)
     said = [line.partition("] ")[2] for line in done.stderr.splitlines()]
     assert lines(plan) and [line for line in said if line in lines(plan)] == lines(plan)
 
     # The run moved what it repaired, and nothing else.
-    after = make()
+    after = make(deploys=deploys)
     assert after.exit_code is Exit.DONE
     now = {key: read.parts for key, read in after.hosts[0].reads.items()}
-    moved = " ".join(stale(plan, "lab-2", now))
-    assert "uv.Installed: links.uvx" in moved
-    assert "clients.ClientFiles" in moved
+    assert part in " ".join(stale(plan, "lab-2", now))
     assert stale(after, "lab-2", now) == []
 
 
@@ -89,6 +90,26 @@ def test_two_plans_are_equal_until_somebody_changes_the_host_and_then_the_file_i
     (line,) = stale(plan, "lab-2", now)
     assert line.startswith("lab-2: clients.ClientFiles: ")
     assert ".netrc" in line
+
+
+@pytest.mark.slow
+def test_a_rollout_by_plan_refuses_a_host_that_moved_and_carries_out_a_plan_that_holds(
+    make: Make, uplift: Any, ssh: Any, tmp_path: Path
+) -> None:
+    words = ["rollout", "--plan", str(tmp_path / "plan.json"), "--no-gate", "-y"]
+    broken = "sudo rm -f /usr/local/bin/uvx; sudo chmod 0644 /root/.netrc"
+    ssh("lab-2", f"{broken}; sudo rm -f /usr/local/bin/uv")
+    make("--waves", "1")
+    ssh("lab-2", "echo '# by hand' | sudo tee -a /root/.netrc")
+    refused = uplift(*words, check=False)
+    assert refused.returncode == Exit.STALE, refused.stderr
+    assert ".netrc" in refused.stdout + refused.stderr
+    assert ssh("lab-2", "ls /usr/local/bin/uv", check=False).returncode != 0
+    ssh("lab-2", "sudo sed -i '/# by hand/d' /root/.netrc")
+    make("--waves", "1")
+    done = uplift(*words, "--on-failure", "hold", check=False)
+    assert done.returncode == Exit.DONE, done.stderr
+    assert make().exit_code is Exit.DONE
 
 
 @pytest.mark.slow

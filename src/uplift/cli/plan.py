@@ -9,7 +9,7 @@ import click
 from rich.markup import escape
 from rich.status import Status
 
-from uplift.cli.output import as_json, error, progress, results
+from uplift.cli.output import as_json, progress, results
 from uplift.rollout.plan import Request
 from uplift.rollout.plan import plan as make
 from uplift.spec.errors import UsageError
@@ -170,6 +170,3 @@ def _sum_up(made: Plan) -> None:
         results.print(
             f"a rollout cannot put back by itself: {escape(', '.join(steps))}", style="dim"
         )
-    for host in made.hosts:
-        if host.state in ("refused", "failed", "unreachable"):
-            error(f"{host.name}: {host.text}")
