@@ -50,6 +50,7 @@ def lines(plan: Plan) -> list[str]:
             "uv", "rm /usr/local/bin/uvx", "uv.Installed: links.uvx", True, marks=pytest.mark.slow
         ),
     ],
+    ids=["clients", "uv"],
 )
 def test_a_plan_says_what_the_run_then_changes_writes_nothing_and_names_what_moved(
     make: Make, pyinfra: Any, ssh: Any, deploy: str, drift: str, part: str, reverts: bool
