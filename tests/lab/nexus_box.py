@@ -21,10 +21,11 @@ from uplift.spec.nexus.server import JAVA_OPTIONS
 
 PROJECT = Path(__file__).parents[2]
 DEPLOY = "tests/lab/nexus_deploy.py"
-NAME = "uplift-test-nexus"
+# Of no other test: it stays from file to file.
+NAME = "uplift-test-nexus-api"
 PORT = 28093
 ADDRESS = f"http://127.0.0.1:{PORT}"
-LOG = "/var/lib/docker/volumes/uplift-test-nexus/_data/log/request.log"
+LOG = f"/var/lib/docker/volumes/{NAME}/_data/log/request.log"
 FIRST = LOG.replace("log/request.log", "admin.password")
 INITIAL = "NEXUS_SECURITY_INITIAL_PASSWORD"
 RECORD = f"/var/lib/uplift/nexus-http-127-0-0-1-{PORT}.json"
