@@ -194,11 +194,12 @@ def curl(shell: Shell) -> Callable[..., str]:
         kind: str = "application/json",
         body: bool = False,
         password: str | None = None,
+        more: tuple[str, ...] = (),
     ) -> str:
         given = VALUES.get(user.upper(), "") if password is None else password
         escaped = given.replace("\\", "\\\\").replace('"', '\\"')
         config = f'user = "{user}:{escaped}"\n' if user != "nobody" else ""
-        words = ["curl", "-s", "-X", method, "--config", "-", f"{ADDRESS}{path}"]
+        words = ["curl", "-s", "-X", method, "--config", "-", *more, f"{ADDRESS}{path}"]
         if data is not None:
             text = data if isinstance(data, str) else json.dumps(data)
             words += ["-H", f"Content-Type: {kind}", "--data-raw", text]
