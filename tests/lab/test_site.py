@@ -95,6 +95,26 @@ def test_the_packages_pass_their_own_tests_as_they_come_from_the_index(
     assert re.search(rf"^{len(passed)} passed\b", done.stdout, flags=re.MULTILINE), done.stdout
 
 
+# Redis as it comes, beside that of the site: what is written there is the site's.
+CONSOLE = """
+set -eu
+cd ~/project/examples/console/backend
+uv sync -q --locked
+sudo docker rm -f console-test >/dev/null 2>&1 || true
+sudo docker run -d --rm --name console-test -p 127.0.0.1:16379:6379 registry:5000/redis:8 >/dev/null
+trap 'sudo docker rm -f console-test >/dev/null' EXIT
+MAESTRO_REDIS_PORT=16379 uv run -q --frozen pytest -q
+"""
+
+
+def test_the_console_passes_its_own_tests_with_what_its_lock_names_and_a_real_redis(
+    site: None, ssh: Run, ship: Callable[[str], None]
+) -> None:
+    ship("lab-1")
+    done = ssh("lab-1", CONSOLE)
+    assert re.search(r"^\d+ passed\b", done.stdout, flags=re.MULTILINE), done.stdout
+
+
 DRIFT = """
 set -eu
 cd /home/app
