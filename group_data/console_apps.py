@@ -26,6 +26,7 @@ _BACKEND = {
     "name": "console",
     "image": _CONSOLE,
     "port": 8000,
+    "version_path": "/version",
     "slot_ports": [18001, 18002],
     "routes": [{"path": path} for path in ("/api", "/ws", "/version", "/readyz")],
     # As the image has it: it reads the files with secrets.
