@@ -161,9 +161,8 @@ def test_with_the_controller_killed_the_switch_ends_by_itself(served: Site, poin
 def test_with_docker_restarted_in_the_middle_it_is_done_all_the_same(
     served: Site, point: str
 ) -> None:
-    with Prober(served.address, served.port) as prober:
-        served.run("2.0.0-uv", *at(point, RESTART))
-    assert prober.failures == []
+    # Published ports of the loopback address are the daemon's: nobody is reached while it is away.
+    served.run("2.0.0-uv", *at(point, RESTART))
     ended_well(served, "2.0.0-uv")
 
 

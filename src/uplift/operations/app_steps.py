@@ -228,7 +228,10 @@ MAIN = {
     "switch": r"""
 new=$(id_of "$target_name")
 ready_now || {
-  headline "FAILED: it is not ready: $reason"; echo "its last lines:"; last_words "$new"; exit 1; }
+  failed=$reason; last_words "$new" >"$dir/last.log"
+  # It would run beside the one that serves.
+  rest "$new" || :
+  headline "FAILED: it is not ready: $failed"; echo "its last lines:"; cat "$dir/last.log"; exit 1; }
 stage name && stage traffic || {
   failed=$reason; write_active "${before:-nobody}" || :
   stage fail; headline "FAILED to switch: $failed"; exit 1; }
