@@ -231,7 +231,8 @@ ready_now || {
   failed=$reason; last_words "$new" >"$dir/last.log"
   # It would run beside the one that serves.
   rest "$new" || :
-  headline "FAILED: it is not ready: $failed"; echo "its last lines:"; cat "$dir/last.log"; exit 1; }
+  headline "FAILED: it is not ready: $failed"
+  echo "its last lines:"; cat "$dir/last.log"; exit 1; }
 stage name && stage traffic || {
   failed=$reason; write_active "${before:-nobody}" || :
   stage fail; headline "FAILED to switch: $failed"; exit 1; }
