@@ -33,10 +33,19 @@ _WEB = {
     "secrets": {"npm-password": _READER},
 }
 
+# Never becomes ready: a rollout of it is put back.
+_BROKEN = {
+    "name": f"{_REGISTRY}/console",
+    "version": "2.1.0",
+    "builder": "dockerfile",
+    "source": "examples/console/broken",
+}
+
 images = {
     "build": [
         _backend("1.4.0", "poetry", "backend-1.4"),
         _backend("2.0.0", "uv", "backend"),
+        _BROKEN,
         # Its npm package is packed by npm, which not every machine has.
         *([_WEB] if which("npm") else []),
     ],

@@ -44,8 +44,14 @@ class StepFailedError(Exception):
     """A step of the demo ended with an exit code that is not 0."""
 
 
-def step(text: str, *command: str, capture: bool = False) -> tuple[str, float]:
+def step(text: str, *command: str, capture: bool = False, code: int = 0) -> tuple[str, float]:
     """Run one command of the demo, shown as a person would type it.
+
+    Args:
+        text: what it shows.
+        command: its words.
+        capture: return what it prints.
+        code: with which it must end.
 
     Returns:
         What it printed on stdout when ``capture`` is set, and the seconds it took.
@@ -59,7 +65,7 @@ def step(text: str, *command: str, capture: bool = False) -> tuple[str, float]:
         text=True,
         check=False,
     )
-    if done.returncode:
+    if done.returncode != code:
         raise StepFailedError(f"{' '.join(command)}: exit {done.returncode}")
     return done.stdout or "", time.monotonic() - started
 

@@ -14,13 +14,16 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests/lab"))
 from prober import RATE, Prober
 
 INVENTORY = "inventories/console.py"
-APP = ("pyinfra", INVENTORY, "deploys/app.py", "-y")
+APP = "deploys/app.py"
+PLAN = ".uplift/demo-plan.json"
+ROLLOUT = ("uplift", "rollout")
+GATE = ("--gate", "tests/verify/test_app.py")
 BACK = ("uplift", "rollback", INVENTORY, "console", "--to")
 Step = Callable[..., tuple[str, float]]
 
 
 def run(step: Step) -> tuple[dict[str, Prober], float]:
-    """Build, deploy, switch, go back and forth, verify.
+    """Build, plan, roll out in waves, put a bad release back, go back and forth, verify.
 
     Args:
         step: runs one command, given with the text above it.
@@ -30,18 +33,19 @@ def run(step: Step) -> tuple[dict[str, Prober], float]:
     """
     seconds = 0.0
 
-    def do(text: str, *command: str, capture: bool = False) -> str:
+    def do(text: str, *command: str, capture: bool = False, code: int = 0) -> str:
         nonlocal seconds
-        said, took = step(text, *command, capture=capture)
+        said, took = step(text, *command, capture=capture, code=code)
         seconds += took
         return said
 
     for image in ("node", "nginx"):
         do(f"7. A base for its page: {image}", "uplift", "lab", "image", image)
     build = ("pyinfra", INVENTORY, "deploys/images.py", "-y")
-    do("8. Build the console: 1.4.0 by Poetry, 2.0.0 by uv", *build)
-    first = ("--data", "app=console", "--data", "tag=1.4.0-poetry")
-    do("9. Run the release of Poetry", *APP, *first)
+    do("8. Build the console: 1.4.0 by Poetry, 2.0.0 by uv, one that is broken", *build)
+    deploy = (*ROLLOUT, INVENTORY, APP, "--limit", "apps", "-y")
+    first = (*release("1.4.0-poetry"), "--waves", "100%", "--no-gate")
+    do("9. Run the release of Poetry", *deploy, *first)
     hosts = json.loads(
         do("10. Ask it all the time", "uplift", "lab", "status", "--json", capture=True)
     )
@@ -53,12 +57,24 @@ def run(step: Step) -> tuple[dict[str, Prober], float]:
     with ExitStack() as asking:
         for prober in probers.values():
             asking.enter_context(prober)
-        do("11. Switch to the release of uv", *APP)
-        do("12. Back to the release of Poetry", *BACK, "poetry")
-        do("13. Forward again", *BACK, "uv")
+        plan = ("uplift", "plan", INVENTORY, APP, "--limit", "apps", "-o", PLAN)
+        do("11. Plan the switch to the release of uv", *plan, code=2)
+        waves = ("--waves", "1,100%", "--bake", "5s", "-y")
+        do("12. Carry the plan out in waves", *ROLLOUT, "--plan", PLAN, *waves, *GATE)
+        bad = (*release("2.1.0-dockerfile"), *GATE, "--on-failure", "revert-fleet")
+        do("13. A release that is broken: it is put back", *deploy, *bad, code=1)
+        do("14. Back to the release of Poetry", *BACK, "poetry")
+        do("15. Forward again", *BACK, "uv")
     tests = ("--tests", "tests/verify/test_app.py")
-    do("14. Verify it from the outside", "uplift", "verify", INVENTORY, *tests)
+    do("16. Verify it from the outside", "uplift", "verify", INVENTORY, *tests)
+    do("17. What runs where", "uplift", "status", INVENTORY, "--limit", "apps")
+    do("18. What happened", "uplift", "history", "-n", "5")
     return probers, seconds
+
+
+def release(tag: str) -> tuple[str, ...]:
+    """Return the words that name a release of the console."""
+    return "--data", "app=console", "--data", f"tag={tag}"
 
 
 def table(probers: dict[str, Prober]) -> Table:
