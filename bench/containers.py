@@ -223,22 +223,23 @@ def show(lines: list[Line]) -> None:
     print(f"\nLoad of the machine before a run: {table.cell([it['load_before'] for it in found])}.")
 
 
-def lab_host(name: str) -> Host:
-    """Bring up the lab and return its host, with Docker and the image it needs."""
+def lab_host(name: str, needs: str, *parts: str) -> Host:
+    """Bring up the lab and return its host, with an image in its registry and some deploys."""
     uplift = str(compare.BIN / "uplift")
     words = ["--name", name, "--hosts", "1", "--json"]
     done = subprocess.run([uplift, "lab", "up", *words], stdout=subprocess.PIPE, check=True)
-    image = [uplift, "lab", "image", "redis", "--name", name]
+    image = [uplift, "lab", "image", needs, "--name", name]
     subprocess.run(image, stdout=subprocess.DEVNULL, check=True)
     host: Host = json.loads(done.stdout)["hosts"][0]
-    subprocess.run(
-        [str(compare.BIN / "pyinfra"), "inventories/lab.py", "deploys/docker.py", "-y"],
-        cwd=work.ROOT,
-        env={**os.environ, "UPLIFT_LAB": name},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        check=True,
-    )
+    for part in parts:
+        subprocess.run(
+            [str(compare.BIN / "pyinfra"), "inventories/lab.py", f"deploys/{part}.py", "-y"],
+            cwd=work.ROOT,
+            env={**os.environ, "UPLIFT_LAB": name},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=True,
+        )
     return host
 
 
@@ -252,7 +253,7 @@ def main() -> None:
     if arguments.table:
         show([json.loads(line) for line in arguments.table.read_text().splitlines()])
         return
-    bench = Bench(arguments.lab, lab_host(arguments.lab))
+    bench = Bench(arguments.lab, lab_host(arguments.lab, "redis", "docker"))
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H%M%SZ")
     results = work.ROOT / "bench" / "results" / f"{now}-containers.jsonl"
     docker = bench.sh("docker version --format '{{.Server.Version}}'")
