@@ -65,8 +65,9 @@ def deployed(
     except UpliftError as error:
         yield script.refuse(f"apps: {error}", code=int(error.exit_code))
         return
-    state, changed = yield from settled(containers(ready), values)
+    # First, because it waits for a switch that goes on by itself: then the containers stand still.
     found = read(ready)
+    state, changed = yield from settled(containers(ready), values)
     if state is None or found is None:
         return
     _foretell(ready, state, found, values, key)
@@ -237,8 +238,8 @@ def rolled_back(
         return
     if way is None:
         return
-    state, changed = yield from settled(containers([way.app]), way.values)
     found = read([way.app])
+    state, changed = yield from settled(containers([way.app]), way.values)
     if state is None or found is None:
         return
     try:
