@@ -401,3 +401,11 @@ def test_a_platform_that_the_host_cannot_run_is_named_only_where_it_is_to_be_bui
     found = Found(platforms=("linux/amd64",))
     assert found.cannot([Todo(made, "build")]) == ["linux/arm64"]
     assert found.cannot([Todo(made, "tag", "sha256:a")]) == []
+
+
+def test_another_content_of_the_same_size_has_another_date() -> None:
+    def date(content: bytes) -> float:
+        with tarfile.open(fileobj=BytesIO(archive(inputs(File("a", content))))) as packed:
+            return packed.getmember("source/a").mtime
+
+    assert date(b"1") == date(b"1") != date(b"2")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import subprocess
@@ -48,7 +49,7 @@ def archive(inputs: Inputs) -> bytes:
     )
     files = [File(name, text.encode()) for name, text in alone]
     files += [replace(file, path=f"source/{file.path}") for file in inputs.source]
-    with tarfile.open(fileobj=packed, mode="w", format=tarfile.GNU_FORMAT) as out:
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as out:
         for folder in ("source", "installer", "authorities"):
             member = tarfile.TarInfo(folder)
             member.type, member.mode = tarfile.DIRTYPE, 0o755
@@ -60,7 +61,11 @@ def archive(inputs: Inputs) -> bytes:
 
 def _add(out: tarfile.TarFile, file: File, epoch: int) -> None:
     member = tarfile.TarInfo(file.path)
-    member.mtime, member.mode = epoch, 0o755 if file.executable else 0o644
+    member.mode = 0o755 if file.executable else 0o644
+    # BuildKit takes a file of the size and date that it knows for unchanged, whatever folder it is
+    # in, and would build the old one: the date's nanoseconds are those of the content.
+    part = int.from_bytes(hashlib.sha256(file.content).digest()[:8], "big") % 10**9
+    member.pax_headers = {"mtime": f"{epoch}.{part:09d}"}
     if file.link:
         member.type, member.linkname = tarfile.SYMTYPE, os.fsdecode(file.content)
         out.addfile(member)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from uplift.spec.images.models import Image
 
-_FORMAT = 1
+_FORMAT = 2
 """Raised when the same inputs give another image; then everything is built anew."""
 
 
