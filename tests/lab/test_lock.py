@@ -151,7 +151,11 @@ def test_a_run_that_was_stopped_while_another_took_over_is_refused_everything(
     with pytest.raises(LockedError, match="r-old of anna@there"):
         take(fleet, "r-new", wait=0)
     other.signal(signal.SIGSTOP)
-    assert "\nState:\tT " in Path(f"/proc/{other.child}/status").read_text()
+    stopped = time.monotonic() + LIMIT
+    # A signal is sent at once, and taken when the process runs next.
+    while "\nState:\tT " not in Path(f"/proc/{other.child}/status").read_text():
+        assert time.monotonic() < stopped
+        time.sleep(0.05)
     wait_until_over(fleet)
     # Its command still runs: nobody gets the host before that has ended.
     with pytest.raises(BusyError, match=f"token {token}"):
