@@ -17,7 +17,7 @@ import pytest
 
 PROJECT = Path(__file__).parents[2]
 DEPLOY = "tests/lab/rollout_deploy.py"
-GATE = "tests/lab/rollout_gate"
+GATE = "tests/lab/rollout_gate.py"
 LIMIT = 180  # seconds for a moment to come, on a slow machine
 NAMES = ("lab-1", "lab-2", "lab-3")
 

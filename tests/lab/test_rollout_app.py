@@ -17,7 +17,7 @@ from tests.lab.prober import Prober
 pytest_plugins = ["tests.lab.app_box"]
 
 PROJECT = Path(__file__).parents[2]
-GATE = "tests/lab/rollout_gate_app"
+GATE = "tests/lab/rollout_gate_app.py"
 NAMES = ("lab-1", "lab-2", "lab-3")
 INVENTORY = """
 import json
