@@ -269,6 +269,12 @@ def test_all_hosts_have_one_token_that_only_grows(fleet: Fleet) -> None:
     assert second.token > max(first.token, 1000)
 
 
+def test_the_fence_is_readable_where_somebody_kept_its_folder_for_root(fleet: Fleet) -> None:
+    """It is proven by the SSH user, who is not root, before the lock counts as taken."""
+    on(fleet, "install -d -m 0700 /etc/uplift; chmod 0700 /etc/uplift")
+    assert take(fleet).release() == {}
+
+
 def test_a_fence_that_a_crash_left_empty_lets_nothing_pass_and_is_mended_by_the_next_run(
     fleet: Fleet,
 ) -> None:

@@ -7,6 +7,8 @@ set -u
 export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 umask 077
 dir=@state@/$name secrets=@secrets@/$name; previous=$name--previous next=$name--next
+# What is private there is in folders of its own; the fence is for everybody to read.
+[ -d /etc/uplift ] || install -d -m 0755 /etc/uplift
 mkdir -p "@state@" "$dir" "@secrets@"
 exec 8>"$dir/lock"
 flock -w 300 8 || { echo "uplift: $name: another change of this container runs"; exit 1; }
