@@ -24,7 +24,11 @@ def history(count: int, want_json: bool) -> None:
     if want_json:
         as_json([_plain(run) for run in runs])
         return
-    table = Table("run", "began", "lasted", "by", "deploys", "hosts", "outcome", "exit")
+    table = Table()
+    # The run is what a person types next: a narrow terminal must not cut it.
+    table.add_column("run", no_wrap=True)
+    for name in ("began", "lasted", "by", "deploys", "hosts", "outcome", "exit"):
+        table.add_column(name)
     for run in runs:
         done = len(run.at("committed"))
         table.add_row(

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 
-results = Console(highlight=False, soft_wrap=True)
+# Into a file or a pipe a table has the room that it needs: ids and addresses stay whole.
+_WIDE = 400
+
+results = Console(
+    highlight=False, soft_wrap=True, width=None if sys.stdout and sys.stdout.isatty() else _WIDE
+)
 progress = Console(stderr=True, highlight=False, soft_wrap=True)
 
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import click
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -101,9 +100,7 @@ def _show(found: Status) -> None:
     table = Table(*used, box=None, pad_edge=False)
     for one in cells:
         table.add_row(*[one[name] for name in used])
-    # In a pipe, lines are as long as they need to be.
-    to = results if results.is_terminal else Console(highlight=False, width=_WIDE)
-    to.print(table)
+    results.print(table)
     for row in found.rows:
         for note in row.notes:
             error(f"{row.host}: {row.name}: {note}")
@@ -112,7 +109,6 @@ def _show(found: Status) -> None:
 
 
 _COLUMNS = ("host", "what", "release", "image", "digest", "built by", "state", "for", "gate")
-_WIDE = 400
 
 
 def _cells(row: Row, now: datetime) -> dict[str, str]:

@@ -63,7 +63,13 @@ def failures(hosts: Iterable[Mapping[str, Any]]) -> tuple[Failure, ...]:
         if not host["reachable"]:
             found.append(Failure(host["name"], "host", "reachable", host["problem"]))
         found += [
-            Failure(host["name"], one["subject"], one["test"], one["message"])
+            # pytest puts the host into the name as well.
+            Failure(
+                host["name"],
+                one["subject"],
+                one["test"].removesuffix(f"[{host['name']}]"),
+                one["message"],
+            )
             for one in host["failures"]
         ]
     return tuple(found)
