@@ -220,7 +220,9 @@ def _event(record: Mapping[str, Any]) -> list[str]:
 
 def _host(record: Mapping[str, Any]) -> list[str]:
     colour = _COLOURS.get(record["kind"], "default")
-    said = f": {escape(record['words'])}" if record.get("words") else ""
+    # All of it was shown as it came.
+    first = str(record.get("words") or "").partition("\n")[0]
+    said = f": {escape(first)}" if first else ""
     changed = record.get("changed")
     count = f" ({len(changed)} changed)" if changed is not None and not said else ""
     return [f"{escape(record['host'])}  [{colour}]{record['kind']}[/]{count}{said}"]
