@@ -475,18 +475,6 @@ def test_a_run_is_told_at_once_when_a_host_took_its_lock_away(fleet: Fleet, othe
     assert standing(others) == dict.fromkeys(BOTH, Standing.FREE)
 
 
-def test_a_fence_that_the_ssh_user_cannot_read_is_found_before_the_run_begins(
-    fleet: Fleet,
-) -> None:
-    try:
-        on(fleet, "chmod 0700 /etc/uplift", "lab-2")
-        with pytest.raises(NotLockedError, match=r"lab-2: uplift: refused: .*cannot read it"):
-            take(fleet)
-    finally:
-        on(fleet, "chmod 0755 /etc/uplift", "lab-2")
-    assert standing(fleet) == dict.fromkeys(BOTH, Standing.FREE)
-
-
 def test_a_user_without_sudo_is_told_that_the_lock_needs_root(known: list[InventoryHost]) -> None:
     plain = [replace(host, data={**host.data, "_sudo": False}) for host in known]
     with Fleet(plain) as connected, pytest.raises(NotLockedError, match="needs root: _sudo"):

@@ -22,8 +22,9 @@ TREE = "sudo find /etc /opt /root /var/lib/uplift -xdev -printf '%p %y %m %s %T@
 
 
 @pytest.fixture
-def orphan(ssh: Any) -> Iterator[str]:
+def orphan(ssh: Any, pyinfra: Any) -> Iterator[str]:
     """A container that says of itself that uplift made it."""
+    pyinfra(INVENTORY, "deploys/docker.py", "-y", "--limit", "lab-2")
     ssh("lab-2", f"sudo docker pull -q registry:5000/redis:8 && {ORPHAN}")
     yield "uplift-orphan"
     ssh("lab-2", "sudo docker rm -f uplift-orphan")
