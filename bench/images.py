@@ -65,7 +65,7 @@ CODE = "import fastapi\n\ndef main() -> None:\n    print(fastapi.__version__, {n
 
 def project(folder: Path, idna: str) -> Path:
     """Write the project with a version of one dependency, and its locks of all three tools."""
-    index = (controller.python_remote() or "https://pypi.org/") + "simple/"
+    index = controller.python_remote() + "simple/"
     (folder / "src/bench").mkdir(parents=True)
     (folder / "src/bench/__init__.py").write_text(CODE.format(number=0))
     (folder / "pyproject.toml").write_text(PYPROJECT.format(idna=idna, index=index))
