@@ -88,7 +88,6 @@ class Lines(_Context):
 
     def __init__(self) -> None:
         self._begun = time.monotonic()
-        self._hosts = 0
 
     def tell(self, record: Mapping[str, Any]) -> None:
         """Print what a person wants to know of it."""
@@ -103,7 +102,6 @@ class LiveTable(_Context):
     """
 
     def __init__(self) -> None:
-        self._begun = time.monotonic()
         self._waves: list[list[str]] = []
         self._known: frozenset[str] = frozenset()
         self._steps: dict[str, str] = {}

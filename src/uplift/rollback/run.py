@@ -13,6 +13,7 @@ from uplift.facts import app as reading
 from uplift.remote.applications import having
 from uplift.remote.connection import Connection
 from uplift.remote.fleet import Fleet
+from uplift.remote.inventory import InventoryHost
 from uplift.rollout.engine import Tell
 from uplift.rollout.run import Request, begin
 from uplift.spec.app.adopted import adoptable
@@ -81,7 +82,10 @@ def listed(inventory: str, app: str, limit: Sequence[str] = (), to: str = "") ->
     Raises:
         UsageError: no host has such an application.
     """
-    apps = having(inventory, app, limit)
+    return _listed(having(inventory, app, limit), to)
+
+
+def _listed(apps: Sequence[tuple[InventoryHost, App]], to: str = "") -> list[Listing]:
     wanted = {host.name: settings for host, settings in apps}
     with Fleet([host for host, _ in apps]) as fleet:
         found = fleet.each(lambda connection: _read(connection, wanted[connection.name], to))
@@ -126,7 +130,8 @@ def roll_back(
     """
     if not Path(DEPLOY).is_file():
         raise UsageError(f"there is no {DEPLOY} in {Path.cwd()}: change to the project's folder")
-    before = tuple(listed(inventory, app, limit, to))
+    apps = having(inventory, app, limit)
+    before = tuple(_listed(apps, to))
     if not all(one.reached for one in before):
         return Result(before, (), Exit.HELD)
     if any(one.error for one in before):
@@ -135,15 +140,14 @@ def roll_back(
     if dry_run:
         code = _looked(inventory, data, limit)
         return Result(before, (), Exit(code) if code in set(Exit) else Exit.FAILED)
-    hosts = tuple(host for host, _ in having(inventory, app, limit))
+    hosts = tuple(host for host, _ in apps)
     names = tuple(host.name for host in hosts)
     done = begin(Request(inventory, hosts, (DEPLOY,), policy, names, data), tell)
     code = done.exit_code
     if code in (Exit.LOCKED, Exit.STALE, Exit.INTERRUPTED):
         return Result(before, (), code)
     after = tuple(
-        replace(now, chosen=was.chosen)
-        for was, now in zip(before, listed(inventory, app, limit), strict=True)
+        replace(now, chosen=was.chosen) for was, now in zip(before, _listed(apps), strict=True)
     )
     return Result(before, after, _exit(before, after, code))
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from uplift.rollout.journal import RUNS, actor, found, read
+from uplift.controller import person
+from uplift.rollout.journal import RUNS, found, read
 from uplift.spec.errors import UsageError
 
 
@@ -28,7 +29,7 @@ def approve(run: str, root: Path = RUNS) -> tuple[str, int]:
         raise UsageError(f"{told.id} does not wait for approval")
     new = folder / f"approved-{told.wave}.new"
     with new.open("w") as file:
-        file.write(f"{actor()}\n")
+        file.write(f"{person()}\n")
         file.flush()
         os.fsync(file.fileno())
     new.rename(folder / f"approved-{told.wave}")

@@ -51,7 +51,7 @@ class Stop(Exception):
     @property
     def asked(self) -> bool:
         """Tell whether somebody asked for it: then nothing is put back."""
-        return self.kind in ("interrupted", "paused", "lock-lost")
+        return self.kind in ("interrupted", "lock-lost")
 
 
 class Engine:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import fcntl
-import getpass
 import json
 import os
 import secrets
-import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -121,11 +119,6 @@ class Journal:
         traceback: TracebackType | None,
     ) -> None:
         self._file.close()
-
-
-def actor() -> str:
-    """Return who runs this, and where."""
-    return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
 def found(run: str, root: Path = RUNS) -> Path:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import socket
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from uplift.controller import person
 from uplift.remote import inventory as inventories
 from uplift.rollout import child
 from uplift.rollout.child import Event, HostOutcome, Outcome, State
@@ -72,7 +71,7 @@ def plan(request: Request, on_event: Callable[[Event], None] = _nothing) -> Plan
     return Plan(
         uplift=version("pyinfra-uplift"),
         made=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        by=f"{getpass.getuser()}@{socket.gethostname()}",
+        by=person(),
         inventory=request.inventory,
         deploys=tuple(request.deploys),
         limit=tuple(request.limit),

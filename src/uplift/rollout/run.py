@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from uplift.controller import person
 from uplift.remote import inventory as inventories
 from uplift.remote.fleet import Fleet
 from uplift.remote.inventory import InventoryHost
@@ -17,7 +18,7 @@ from uplift.rollout.engine import PLAN, Engine, Stop, Tell
 from uplift.rollout.gate import Gate
 from uplift.rollout.inputs import fingerprint
 from uplift.rollout.interrupts import Interrupts
-from uplift.rollout.journal import Journal, actor, found
+from uplift.rollout.journal import Journal, found
 from uplift.rollout.lock import Lock
 from uplift.rollout.plan import check_deploys
 from uplift.rollout.ready import ready
@@ -120,7 +121,7 @@ def begin(request: Request, tell: Tell) -> Result:
         "data": dict(request.data),
         "policy": request.policy.model_dump(mode="json"),
         "waves": [list(wave) for wave in waves(request)],
-        "actor": actor(),
+        "actor": person(),
         "inputs": inputs,
     }
     with Journal.begin(plain, tell) as journal:
@@ -150,7 +151,7 @@ def resume(run: str, tell: Tell) -> Result:
                 "began with: bring them back, or end it with `uplift abort` and begin a new one"
             )
         hosts = _same_hosts(journal.run)
-        journal.write("resumed", by=actor())
+        journal.write("resumed", by=person())
         return _carried(journal, hosts, tell)
 
 

@@ -9,7 +9,6 @@ from pydantic import BeforeValidator
 from uplift.spec.base import Block
 
 Class = Literal["unreachable", "change_failed", "gate_failed"]
-CLASSES: tuple[Class, ...] = ("unreachable", "change_failed", "gate_failed")
 
 
 def share(value: object) -> str:

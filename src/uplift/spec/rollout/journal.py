@@ -22,7 +22,6 @@ HostStep = Literal[
 ]
 
 Step = Literal["waiting", HostStep]
-STEPS: tuple[Step, ...] = get_args(Step)
 
 Kind = Literal[
     "begun",  # what is asked for: hosts, waves, deploys, policy, who, hash of code and settings
