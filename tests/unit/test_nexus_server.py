@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from uplift.spec.container.units import memory_bytes
@@ -64,6 +64,21 @@ def test_a_key_is_set_where_it_stands_and_the_rest_stays() -> None:
     ) + ("\nnew=a=b\n")
 
 
+@pytest.mark.parametrize(
+    ("text", "merged"),
+    [
+        ("a=1\\", "a=1\nnew=\n"),
+        ("a=1\\\n", "a=1\nnew=\n"),
+        ("a=1\\\r\n\\", "a=1\\\r\n\r\nnew=\r\n"),
+        ("# a \\", "# a \\\nnew=\n"),
+    ],
+)
+def test_a_last_line_that_says_it_goes_on_does_not_take_the_new_key_in(
+    text: str, merged: str
+) -> None:
+    assert properties.merge(text, {"new": ""}) == merged
+
+
 TEXTS = st.text(st.characters(max_codepoint=255), max_size=60) | st.lists(
     st.sampled_from(["a", "b=", "\\", "\n", "\r\n", "#", "!", " ", ":", "\\u0041", "\t", "é"])
 ).map("".join)
@@ -78,6 +93,7 @@ def test_the_logical_lines_of_a_file_are_the_file(text: str) -> None:
 
 
 @given(TEXTS, st.dictionaries(KEYS, VALUES, max_size=4))
+@example("1\\\n", {"0": ""})
 def test_merged_keys_have_their_values_and_foreign_lines_stay_byte_for_byte(
     text: str, wanted: dict[str, str | None]
 ) -> None:

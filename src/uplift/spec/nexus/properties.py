@@ -62,9 +62,8 @@ def merge(text: str, wanted: Mapping[str, str | None]) -> str:
             lines += [] if value is None else [_line(key, value, end)]
     missing = [(key, value) for key, value in wanted.items() if key not in there]
     added = [_line(key, value, end) for key, value in missing if value is not None]
-    if added and lines and not lines[-1].endswith(("\r", "\n")):
-        # A backslash there would take the new line into the last one.
-        lines[-1] = (lines[-1][:-1] if _continues(lines[-1]) else lines[-1]) + end
+    if added and lines:
+        lines[-1] = _ended(lines[-1], end)
     return "".join(lines + added)
 
 
@@ -92,6 +91,15 @@ def entries(text: str) -> Iterator[Entry]:
             yield Entry(raw)
         else:
             yield Entry(raw, _plain(match[1]), _plain(match[2]))
+
+
+def _ended(raw: str, end: str) -> str:
+    *before, last = _LINES.findall(raw)
+    text = last.rstrip("\r\n")
+    # A backslash there would take the line that follows into this one; a comment has none such.
+    if _continues(text) and (before or not text.lstrip(_WHITE).startswith(("#", "!"))):
+        return "".join(before) + text[:-1] + (last[len(text) :] or end)
+    return raw if last != text else raw + end
 
 
 def _continues(logical: str) -> bool:
