@@ -121,7 +121,7 @@ class Site:
             "docker rm -f testapp-blue testapp-green testapp-job-migrate; "
             "rm -rf /var/lib/uplift/releases/testapp /etc/uplift/apps/testapp "
             "/var/lib/uplift/apps/testapp* /var/lib/uplift/containers/testapp* "
-            "/etc/uplift/secrets/testapp-*; systemctl stop haproxy; "
+            "/etc/uplift/secrets/testapp-*; systemctl disable -q --now haproxy; "
             "rm -f /etc/haproxy/haproxy.cfg; systemctl reset-failed haproxy",
             check=False,
         )
