@@ -122,8 +122,8 @@ def whole(
         fleet.sh(
             name,
             "docker rm -f testapp-blue testapp-green; rm -rf /var/lib/uplift/releases/testapp "
-            "/etc/uplift/apps/testapp /etc/uplift-test-against; systemctl disable -q --now haproxy; "
-            "rm -f /etc/haproxy/haproxy.cfg",
+            "/etc/uplift/apps/testapp /etc/uplift-test-against; "
+            "systemctl disable -q --now haproxy; rm -f /etc/haproxy/haproxy.cfg",
         )
 
 

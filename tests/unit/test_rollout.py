@@ -181,12 +181,13 @@ def records(*more: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def test_a_journal_tells_how_far_each_host_is() -> None:
+    bad = {"host": "h1", "subject": "uv", "test": "test_uv", "message": ""}
     run = replayed(
         records(
             {"kind": "locked", "token": 7},
             {"kind": "ready", "before": {"h1": {"console": "r0"}}},
             {"kind": "wave", "wave": 1},
-            {"kind": "baseline", "failures": []},
+            {"kind": "baseline", "hosts": ["h1"], "failures": [bad]},
             {"kind": "intent", "host": "h1"},
             {"kind": "done", "host": "h1", "changed": ["Applications"]},
             {"kind": "verified", "host": "h1"},
@@ -197,7 +198,7 @@ def test_a_journal_tells_how_far_each_host_is() -> None:
         )
     )
     assert run.hosts == {"h1": "committed", "h2": "failed", "h3": "waiting"}
-    assert (run.token, run.wave, run.baseline) == (7, 2, None)
+    assert (run.token, run.wave, run.baseline) == (7, 2, {"h1": [bad]})
     assert run.touched == ("h1", "h2")
     assert run.following({"kind": "reverted", "host": "h2", "at": 20.0}).touched == ("h1",)
     assert run.following({"kind": "unreachable", "host": "h3", "at": 20.0}).touched == run.touched
@@ -211,6 +212,34 @@ def test_a_resumed_run_is_no_longer_ended() -> None:
     assert replayed(ended).exit_code == 3
     again = replayed([*ended, {"kind": "resumed", "at": 9.0}])
     assert (again.outcome, again.exit_code) == ("", None)
+
+
+def test_what_is_read_later_of_a_host_that_was_lost_is_added_to_what_is_known() -> None:
+    run = replayed(
+        records(
+            {"kind": "ready", "before": {"h1": {"uv": "1"}}},
+            {"kind": "baseline", "hosts": ["h1"], "failures": []},
+            {"kind": "resumed"},
+            {"kind": "ready", "before": {"h3": {"uv": "2"}}},
+            {"kind": "baseline", "hosts": ["h3"], "failures": []},
+        )
+    )
+    assert run.before == {"h1": {"uv": "1"}, "h3": {"uv": "2"}}
+    assert run.baseline == {"h1": [], "h3": []}
+
+
+def test_a_host_that_is_done_again_has_changed_what_it_changed_both_times() -> None:
+    done = {"kind": "done", "host": "h1"}
+    run = replayed(records({**done, "changed": ["a", "b"]}, {**done, "changed": ["b", "c"]}))
+    assert run.changed == {"h1": ["a", "b", "c"]}
+
+
+def test_a_run_that_was_killed_in_its_answer_to_a_failure_knows_what_failed() -> None:
+    stopped = records({"kind": "interrupted", "reason": "gate_failed", "words": "h1: bad"})
+    killed = replayed([*stopped, {"kind": "resumed", "at": 9.0}])
+    assert killed.stopped == ("gate_failed", "h1: bad")
+    held = [*stopped, {"kind": "ended", "outcome": "held", "exit_code": 3, "at": 8.0}]
+    assert replayed([*held, {"kind": "resumed", "at": 9.0}]).stopped is None
 
 
 @pytest.mark.parametrize(

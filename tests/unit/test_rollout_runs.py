@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +14,14 @@ import pytest
 from uplift.rollout import hooks
 from uplift.rollout.approval import approve
 from uplift.rollout.inputs import fingerprint
-from uplift.rollout.journal import Journal, RunsElsewhereError, all_runs, found, read
+from uplift.rollout.journal import (
+    Journal,
+    RunsElsewhereError,
+    UnwrittenError,
+    all_runs,
+    found,
+    read,
+)
 from uplift.spec.errors import UpliftError, UsageError
 from uplift.spec.rollout.policy import Hook
 
@@ -60,6 +68,47 @@ def test_half_a_line_of_a_killed_run_is_dropped_and_the_run_goes_on(root: Path) 
         "intent",
         "done",
     ]
+
+
+def test_a_run_that_was_killed_before_its_first_record_has_nothing_to_go_on_with(
+    root: Path,
+) -> None:
+    with Journal.begin(REQUEST, quiet, root) as journal:
+        pass
+    file = journal.folder / "journal.jsonl"
+    file.write_bytes(file.read_bytes()[:20])
+    with pytest.raises(UsageError, match="killed before it had begun, and nothing was touched"):
+        Journal.open("last", quiet, root)
+    assert all_runs(root) == []
+
+
+def test_what_a_run_needs_is_there_before_it_has_begun(root: Path) -> None:
+    there: list[str] = []
+
+    def told(record: Mapping[str, Any]) -> None:
+        there.append((root / record["run"] / "plan.json").read_text())
+
+    with Journal.begin(REQUEST, told, root, files={"plan.json": "{}"}) as journal:
+        assert there == ["{}"]
+    assert (journal.folder / "plan.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_record_that_does_not_fit_on_the_disk_stops_the_run_and_leaves_no_half_line(
+    root: Path,
+) -> None:
+    with Journal.begin(REQUEST, quiet, root) as journal:
+        size = (journal.folder / "journal.jsonl").stat().st_size
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        # As on a full disk, a part of the line is taken.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 10, before[1]))
+        try:
+            with pytest.raises(UnwrittenError, match=r"journal\.jsonl: File too large"):
+                journal.write("intent", host="h1")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert journal.run.hosts["h1"] == "waiting"
+        journal.write("locked", token=1)
+    assert read(journal.folder).token == 1
 
 
 def test_one_process_at_a_time_has_a_run(root: Path) -> None:

@@ -27,10 +27,10 @@ def approve(run: str, root: Path = RUNS) -> tuple[str, int]:
     told = read(folder)
     if not told.waits:
         raise UsageError(f"{told.id} does not wait for approval")
-    new = folder / f"approved-{told.wave}.new"
+    new = folder / f"approved-{told.paused}.new"
     with new.open("w") as file:
         file.write(f"{person()}\n")
         file.flush()
         os.fsync(file.fileno())
-    new.rename(folder / f"approved-{told.wave}")
-    return told.id, told.wave
+    new.rename(folder / f"approved-{told.paused}")
+    return told.id, told.paused

@@ -104,18 +104,17 @@ class Engine:
             if todo:
                 self._check()
                 self._wave(number, todo)
-                self._pause(number)
+            # Also of a wave that had passed when the run was killed.
+            self._pause(number)
 
     def _wanted(self, name: str) -> bool:
         """Tell whether a host is still to be changed; the lock of one that is lost is not held."""
         return self.run.hosts[name] != "committed" and name not in self.fleet.unreachable
 
     def _wave(self, number: int, todo: Sequence[str]) -> None:
-        again = self.run.wave == number and self.run.baseline is not None
         self.lock.note(f"wave {number} of {len(self.run.waves)}: {', '.join(todo)}")
-        if not again:
-            self.journal.write("wave", wave=number, hosts=list(todo))
-        before = self._baseline(number, todo, again)
+        self.journal.write("wave", wave=number, hosts=list(todo))
+        before = self._baseline(number, todo)
         if self.plan and number > 1:
             self.look(todo, f"wave-{number}-plan")
         self._check()
@@ -129,13 +128,25 @@ class Engine:
         good = self._bake(number, good, before)
         self._commit(number, good)
 
-    def _baseline(self, number: int, todo: Sequence[str], again: bool) -> tuple[Failure, ...]:
-        """Return what fails before the change; of a wave that goes on, what failed then."""
-        if again:
-            return tuple(Failure(**one) for one in self.run.baseline or ())
-        found = self.gate.failures(todo, f"wave-{number}-before")
-        self.journal.write("baseline", wave=number, failures=[asdict(one) for one in found])
-        return found
+    def _baseline(self, number: int, todo: Sequence[str]) -> tuple[Failure, ...]:
+        """Return what fails before the change; of a host that is changed by now, what failed then.
+
+        A test that a change has broken must not become one that was bad before.
+        """
+        known = {name for name in self.run.baseline if name in self.run.touched}
+        if fresh := [name for name in todo if name not in known]:
+            found = self.gate.failures(fresh, f"wave-{number}-before")
+            failures = [asdict(one) for one in found]
+            self.journal.write("baseline", wave=number, hosts=fresh, failures=failures)
+        return self.failed_before(todo)
+
+    def failed_before(self, hosts: Sequence[str]) -> tuple[Failure, ...]:
+        """Return what the gate found on hosts before their change.
+
+        Args:
+            hosts: names.
+        """
+        return tuple(Failure(**one) for name in hosts for one in self.run.baseline.get(name, ()))
 
     def _expected(self, todo: Sequence[str]) -> dict[str, dict[str, dict[str, str]]]:
         """Return what the plan saw of hosts that this run has not touched yet."""
@@ -289,7 +300,7 @@ class Engine:
         """Wait for a person after a wave, where the policy says so and hosts are left."""
         if number not in self.policy.pause_after or number in self.run.approved:
             return
-        if number == len(self.run.waves):
+        if not any(self._wanted(name) for wave in self.run.waves[number:] for name in wave):
             return
         approval = self.journal.folder / f"approved-{number}"
         self.lock.note(f"waits for approval after wave {number} of {len(self.run.waves)}")

@@ -28,6 +28,12 @@ class RunsElsewhereError(UpliftError):
     exit_code = Exit.LOCKED
 
 
+class UnwrittenError(UpliftError):
+    """Report a record that could not be written: no step is taken without one."""
+
+    exit_code = Exit.HELD
+
+
 class Journal:
     """The records of one run, in a file that only grows.
 
@@ -62,6 +68,7 @@ class Journal:
         request: Mapping[str, Any],
         tell: Callable[[Mapping[str, Any]], None],
         root: Path = RUNS,
+        files: Mapping[str, str] | None = None,
     ) -> Self:
         """Start the journal of a new run.
 
@@ -69,12 +76,14 @@ class Journal:
             request: what is asked for, as plain data without secrets.
             tell: is called with each record once it is on the disk.
             root: folder of all runs.
+            files: that the run needs beside its journal, by name: there before it has begun.
         """
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         folder = root / f"{stamp}-{secrets.token_hex(2)}"
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.mkdir(mode=0o700)
-        os.close(os.open(folder / _FILE, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        for name, text in {**(files or {}), _FILE: ""}.items():
+            _new_file(folder / name, text)
         _sync_folder(folder)
         journal = cls(folder, tell)
         journal.write("begun", format=FORMAT, run=folder.name, request=dict(request))
@@ -90,10 +99,17 @@ class Journal:
             root: folder of all runs.
 
         Raises:
-            UsageError: there is no such run.
+            UsageError: there is no such run, or it was killed before it had begun.
             RunsElsewhereError: another process has it.
         """
-        return cls(found(run, root), tell)
+        journal = cls(found(run, root), tell)
+        if not journal.run.id:
+            journal._file.close()
+            raise UsageError(
+                f"{journal.folder.name} was killed before it had begun, and nothing was touched: "
+                "there is nothing to go on with"
+            )
+        return journal
 
     def write(self, kind: Kind, **facts: Any) -> None:
         """Write one record, and come back when it is on the disk.
@@ -101,13 +117,29 @@ class Journal:
         Args:
             kind: of the record.
             facts: plain data without secrets.
+
+        Raises:
+            UnwrittenError: the disk is full, or broken.
         """
         record = {"kind": kind, "at": round(time.time(), 3), **facts}
         following = self.run.following(record)
-        self._file.write(json.dumps(record, separators=(",", ":")).encode() + b"\n")
-        os.fsync(self._file.fileno())
+        self._put(json.dumps(record, separators=(",", ":")).encode() + b"\n")
         self.run = following
         self._tell(record)
+
+    def _put(self, line: bytes) -> None:
+        size = self._file.tell()
+        try:
+            written = 0
+            # A disk that gets full takes a part and says so by the count alone.
+            while written < len(line):
+                written += self._file.write(line[written:])
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            # Half a line in the middle would make the rest unreadable.
+            self._file.truncate(size)
+            self._file.seek(size)
+            raise UnwrittenError(f"{self.folder / _FILE}: {error.strerror}") from None
 
     def __enter__(self) -> Self:
         return self
@@ -188,6 +220,14 @@ def _replayed(folder: Path, whole: bytes) -> Run:
 def _whole_lines(file: Path) -> bytes:
     content = file.read_bytes()
     return content[: content.rfind(b"\n") + 1]
+
+
+def _new_file(path: Path, text: str) -> None:
+    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(descriptor)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from uplift.remote.connection import Connection
@@ -24,28 +25,25 @@ done
 """
 
 
-def ready(engine: Engine) -> dict[str, Any]:
-    """Look at every host that is reached, and return what each serves.
+def ready(engine: Engine, hosts: Sequence[str]) -> dict[str, Any]:
+    """Look at hosts, and return what each serves.
 
     Args:
         engine: of the run.
+        hosts: names, of those that are reached and were not looked at before.
 
     Raises:
         Stop: a host cannot be changed, or not be put back as the policy wants; the words name each
             one with its reason.
     """
     engine.lock.note("looks whether every host can be changed")
-    problems = [f"{name}: {found}" for name, found in engine.fleet.each(_look).items() if found]
-    serving = engine.serving()
-    problems += [
-        str(found)
-        for name, found in serving.items()
-        if isinstance(found, UpliftError) and name not in engine.fleet.unreachable
-    ]
-    problems += [] if problems else _looked(engine)
+    looked, serving = engine.fleet.each(_look), engine.serving()
+    problems = [f"{name}: {looked[name]}" for name in hosts if looked[name]]
+    problems += [str(serving[name]) for name in hosts if isinstance(serving[name], UpliftError)]
+    problems += [] if problems else _looked(engine, hosts)
     if problems:
         raise Stop("not-ready", "\n".join(problems))
-    return {name: found for name, found in serving.items() if not isinstance(found, UpliftError)}
+    return {name: serving[name] for name in hosts}
 
 
 def _look(connection: Connection) -> str:
@@ -53,10 +51,9 @@ def _look(connection: Connection) -> str:
     return "; ".join((done.stdout + done.stderr).strip().splitlines())
 
 
-def _looked(engine: Engine) -> list[str]:
+def _looked(engine: Engine, hosts: Sequence[str]) -> list[str]:
     """Let pyinfra look, and return what it could not do, or a revert not undo."""
-    reached = [name for name in engine.run.hosts if name not in engine.fleet.unreachable]
-    found = engine.look(reached, "ready")
+    found = engine.look(hosts, "ready")
     problems = [
         f"{one.name}: {one.text}"
         for one in found

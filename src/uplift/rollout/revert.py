@@ -10,7 +10,6 @@ from typing import Any
 from uplift.rollout.engine import Engine, reason
 from uplift.rollout.names import BACK
 from uplift.spec.errors import Exit, UpliftError
-from uplift.spec.rollout.gate import Failure, compared
 from uplift.spec.rollout.journal import HostStep
 
 PUT_BACK = Path(__file__).with_name("putback.py")
@@ -98,6 +97,8 @@ def _not_as_before(
         now = serving.get(name)
         if now is None or isinstance(now, UpliftError):
             found[name] = str(now or "not read")
+        elif name not in engine.run.before:
+            found[name] = "what it served before the run was never read"
         elif differs := _differences(engine.run.before.get(name, {}), now):
             found[name] = differs
     return found
@@ -118,9 +119,7 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 def _worse(engine: Engine, number: int, hosts: Sequence[str]) -> dict[str, str]:
     """Run the gate where hosts were put back; what fails now and did not before the run is said."""
-    known = [Failure(**one) for one in engine.run.baseline or ()]
-    after = engine.gate.failures(hosts, f"revert-{number}")
-    new = compared(known, after).new
+    new = engine.gate.compared(hosts, engine.failed_before(hosts), f"revert-{number}").new
     return {
         name: "; ".join(one.words for one in new if one.host == name)
         for name in {one.host for one in new}

@@ -18,7 +18,7 @@ from uplift.rollout.engine import PLAN, Engine, Stop, Tell
 from uplift.rollout.gate import Gate
 from uplift.rollout.inputs import fingerprint
 from uplift.rollout.interrupts import Interrupts
-from uplift.rollout.journal import Journal, found
+from uplift.rollout.journal import Journal
 from uplift.rollout.lock import Lock
 from uplift.rollout.plan import check_deploys
 from uplift.rollout.ready import ready
@@ -124,9 +124,8 @@ def begin(request: Request, tell: Tell) -> Result:
         "actor": person(),
         "inputs": inputs,
     }
-    with Journal.begin(plain, tell) as journal:
-        if request.plan:
-            (journal.folder / PLAN).write_text(request.plan.model_dump_json())
+    files = {PLAN: request.plan.model_dump_json()} if request.plan else {}
+    with Journal.begin(plain, tell, files=files) as journal:
         return _carried(journal, request.hosts, tell)
 
 
@@ -141,7 +140,7 @@ def resume(run: str, tell: Tell) -> Result:
         StaleError: code or settings are others than those that it began with.
         UsageError: there is nothing to go on with.
     """
-    with Journal(found(run), tell) as journal:
+    with Journal.open(run, tell) as journal:
         request = journal.run.request
         _check_over(journal.run)
         now = fingerprint(request["inventory"], request["deploys"], request["data"])
@@ -166,7 +165,7 @@ def abort(run: str, tell: Tell, *, put_back: bool) -> Result:
     Raises:
         UsageError: there is nothing to end.
     """
-    with Journal(found(run), tell) as journal:
+    with Journal.open(run, tell) as journal:
         _check_over(journal.run)
         hosts = _same_hosts(journal.run)
         with _engine(journal, hosts, tell) as engine:
@@ -255,8 +254,12 @@ def _refused(journal: Journal, code: Exit) -> None:
 def _carried(journal: Journal, hosts: Sequence[InventoryHost], tell: Tell) -> Result:
     with _engine(journal, hosts, tell) as engine:
         try:
-            if not journal.run.before:
-                journal.write("ready", before=ready(engine))
+            if (stop := _unanswered(engine)) is not None:
+                return _answered(engine, stop)
+            reached = [name for name in engine.run.hosts if name not in engine.fleet.unreachable]
+            # Also a host that was lost when the run began: what it serves is what it goes back to.
+            if fresh := [name for name in reached if name not in engine.run.before]:
+                journal.write("ready", before=ready(engine, fresh))
             engine.hook("start")
             engine.waves()
         except Stop as stop:
@@ -275,6 +278,18 @@ def _carried(journal: Journal, hosts: Sequence[InventoryHost], tell: Tell) -> Re
 def _stopped(engine: Engine, stop: Stop) -> Result:
     engine.journal.write("interrupted", reason=stop.kind, words=stop.words)
     engine.tell_hooks("failure", reason=stop.kind, words=stop.words)
+    return _answered(engine, stop)
+
+
+def _unanswered(engine: Engine) -> Stop | None:
+    """Return why the hosts were being put back when the run was killed: that goes on."""
+    if engine.run.stopped is None or not engine.run.touched or engine.policy.on_failure == "hold":
+        return None
+    stop = Stop(*engine.run.stopped)
+    return None if stop.asked or stop.kind == "stale" else stop
+
+
+def _answered(engine: Engine, stop: Stop) -> Result:
     outcome, code = _answer(engine, stop)
     return _end(engine, outcome, code, stop.words)
 

@@ -28,7 +28,7 @@ Kind = Literal[
     "locked",  # every host, with the token
     "ready",  # every host can be changed; what each serves now, to go back to
     "wave",  # a wave begins
-    "baseline",  # the gate before it
+    "baseline",  # the gate before it, on hosts whose change has not begun
     HostStep,
     "paused",  # a person must approve
     "approved",
@@ -56,9 +56,10 @@ class Run:
         changing: hosts whose change may have begun, and that were not put back.
         words: what went wrong on a host.
         wave: number of the wave that began last, from 1; 0 before the first.
-        baseline: failures of the gate before that wave, as plain data.
+        baseline: failures of the gate before a host's change, by host, as plain data.
         before: what each host served when the run began, as plain data.
         changed: operations that changed something, by host.
+        stopped: reason and words of what ended the waves, until the answer to it is carried out.
         approved: waves after which a person has approved.
         paused: the wave after which one must; 0 when none.
         token: of its locks; 0 when it never had them.
@@ -74,9 +75,10 @@ class Run:
     changing: frozenset[str] = frozenset()
     words: Mapping[str, str] = field(default_factory=dict)
     wave: int = 0
-    baseline: Sequence[Mapping[str, str]] | None = None
+    baseline: Mapping[str, Sequence[Mapping[str, str]]] = field(default_factory=dict)
     before: Mapping[str, Any] = field(default_factory=dict)
     changed: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    stopped: tuple[str, str] | None = None
     approved: frozenset[int] = frozenset()
     paused: int = 0
     token: int = 0
@@ -134,7 +136,11 @@ class Run:
     def _host(self, record: Mapping[str, Any]) -> Run:
         name = record["host"]
         words = {**self.words, name: record["words"]} if record.get("words") else self.words
-        changed = {**self.changed, name: record["changed"]} if "changed" in record else self.changed
+        changed = dict(self.changed)
+        if "changed" in record:
+            # A host that was done again is told of with all that the run has changed there.
+            both = [*changed.get(name, ()), *record["changed"]]
+            changed[name] = list(dict.fromkeys(both))
         changing = self.changing
         if record["kind"] == "intent":
             changing |= {name}
@@ -156,15 +162,27 @@ class Run:
             return replace(begun, hosts=waiting)
         known: dict[str, dict[str, Any]] = {
             "locked": {"token": record.get("token")},
-            "ready": {"before": record.get("before")},
-            "wave": {"wave": record.get("wave"), "baseline": None},
-            "baseline": {"baseline": record.get("failures")},
+            "ready": {"before": {**self.before, **record.get("before", {})}},
+            "wave": {"wave": record.get("wave")},
+            "baseline": {"baseline": {**self.baseline, **_by_host(record)}},
             "paused": {"paused": record.get("wave")},
             "approved": {"approved": self.approved | {record.get("wave")}, "paused": 0},
+            "interrupted": {"stopped": (record.get("reason", ""), record.get("words", ""))},
             "resumed": {"outcome": "", "exit_code": None},
-            "ended": {"outcome": record.get("outcome"), "exit_code": record.get("exit_code")},
+            "ended": {
+                "outcome": record.get("outcome"),
+                "exit_code": record.get("exit_code"),
+                "stopped": None,
+            },
         }
         return replace(self, **known.get(kind, {}))
+
+
+def _by_host(record: Mapping[str, Any]) -> dict[str, list[Mapping[str, str]]]:
+    failures = record.get("failures", ())
+    return {
+        name: [one for one in failures if one["host"] == name] for name in record.get("hosts", ())
+    }
 
 
 def replayed(records: Iterable[Mapping[str, Any]]) -> Run:
