@@ -94,7 +94,8 @@ def entries(text: str) -> Iterator[Entry]:
 
 
 def _ended(raw: str, end: str) -> str:
-    *before, last = _LINES.findall(raw)
+    lines: list[str] = _LINES.findall(raw)
+    *before, last = lines
     text = last.rstrip("\r\n")
     # A backslash there would take the line that follows into this one; a comment has none such.
     if _continues(text) and (before or not text.lstrip(_WHITE).startswith(("#", "!"))):
