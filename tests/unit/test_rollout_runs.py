@@ -47,6 +47,22 @@ def test_what_was_written_is_read_again(root: Path) -> None:
     assert [run.id for run in all_runs(root)] == [journal.folder.name]
 
 
+def test_a_step_of_many_hosts_waits_for_the_disk_once_and_is_told_when_it_is_there(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[str, int]] = []
+    synced: list[int] = []
+
+    def tell(record: Mapping[str, Any]) -> None:
+        told.append((record.get("host", ""), len(synced)))
+
+    with Journal.begin(REQUEST, tell, root) as journal:
+        monkeypatch.setattr("os.fsync", synced.append)
+        journal.write_each("intent", ["h1", "h2"])
+    assert told == [("", 0), ("h1", 1), ("h2", 1)]
+    assert read(journal.folder).hosts == {"h1": "intent", "h2": "intent"}
+
+
 def test_a_journal_is_its_owners_alone(root: Path) -> None:
     with Journal.begin(REQUEST, quiet, root) as journal:
         modes = [

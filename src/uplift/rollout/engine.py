@@ -158,8 +158,7 @@ class Engine:
         }
 
     def _intend(self, todo: Sequence[str]) -> None:
-        for name in todo:
-            self.journal.write("intent", host=name)
+        self.journal.write_each("intent", todo)
         self.mark(todo, "intent")
 
     def apply(
@@ -289,10 +288,8 @@ class Engine:
         return hosts
 
     def _commit(self, number: int, good: Sequence[str]) -> None:
-        for name in good:
-            self.journal.write("verified", host=name)
-        for name in good:
-            self.journal.write("committed", host=name)
+        self.journal.write_each("verified", good)
+        self.journal.write_each("committed", good)
         self.mark(good, "committed")
         self.hook("wave-end", wave=number)
 

@@ -7,7 +7,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from uplift.spec.base import near_miss
 from uplift.spec.errors import Exit, UpliftError, UsageError
-from uplift.spec.rollout.journal import FORMAT, Kind, Run, TornError, replayed
+from uplift.spec.rollout.journal import FORMAT, HostStep, Kind, Run, TornError, replayed
 
 RUNS = Path(".uplift/runs")
 LAST = "last"
@@ -121,11 +121,33 @@ class Journal:
         Raises:
             UnwrittenError: the disk is full, or broken.
         """
-        record = {"kind": kind, "at": round(time.time(), 3), **facts}
-        following = self.run.following(record)
-        self._put(json.dumps(record, separators=(",", ":")).encode() + b"\n")
+        self._write([{"kind": kind, **facts}])
+
+    def write_each(self, kind: HostStep, hosts: Iterable[str]) -> None:
+        """Write the same step of some hosts, and come back when all of it is on the disk.
+
+        The disk is waited for once: 200 hosts would wait for seconds.
+
+        Args:
+            kind: of the records.
+            hosts: names, one record each.
+
+        Raises:
+            UnwrittenError: the disk is full, or broken; none of them was told.
+        """
+        self._write([{"kind": kind, "host": name} for name in hosts])
+
+    def _write(self, facts: Sequence[Mapping[str, Any]]) -> None:
+        at = round(time.time(), 3)
+        records = [{"kind": one["kind"], "at": at, **one} for one in facts]
+        following = self.run
+        for record in records:
+            following = following.following(record)
+        lines = [json.dumps(record, separators=(",", ":")).encode() + b"\n" for record in records]
+        self._put(b"".join(lines))
         self.run = following
-        self._tell(record)
+        for record in records:
+            self._tell(record)
 
     def _put(self, line: bytes) -> None:
         size = self._file.tell()

@@ -57,8 +57,7 @@ def _put_back(engine: Engine, waves: Sequence[Sequence[str]]) -> bool:
 
 def _hosts(engine: Engine, number: int, hosts: Sequence[str]) -> bool:
     engine.lock.note(f"puts back {', '.join(hosts)}")
-    for name in hosts:
-        engine.journal.write("reverting", host=name)
+    engine.journal.write_each("reverting", hosts)
     engine.mark(hosts, "reverting")
     outcome = engine.apply(
         hosts,
