@@ -90,6 +90,7 @@ def test_the_demo_says_why_it_stops_when_a_step_fails(environment: dict[str, str
     assert "demo: uplift lab up --yes: exit" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_unit_tests_pass_on_the_python_of_a_lab_host(
     lab: dict[str, Any],
     pyinfra: Callable[..., Any],
