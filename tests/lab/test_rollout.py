@@ -319,6 +319,39 @@ def test_a_wave_that_turns_bad_while_it_bakes_is_held(project: Project) -> None:
     assert "test_nobody_has_left_a_mark" in out
 
 
+@pytest.mark.slow
+def test_a_killed_run_is_ended_where_its_hosts_are_reached_and_the_others_are_named(
+    project: Project, lab_name: str
+) -> None:
+    project.sh("lab-1", "touch /etc/uplift-test-slow")
+    child = project.started(*project.words("--no-gate", waves="1,100%"))
+    project.until("intent")
+    os.killpg(child.pid, signal.SIGKILL)
+    child.communicate()
+    assert locks(project, "held") == set(NAMES)
+    stopped = f"uplift-{lab_name}-lab-3"
+    subprocess.run(["docker", "pause", stopped], check=True, capture_output=True)
+    try:
+        code, told, errors = project.call("abort", "--json")
+        assert code == 3, errors
+        assert told[-1]["outcome"] == "aborted"
+        assert "lab-3: " in told[-1]["stopped"]
+        assert "by itself 60 s after" in told[-1]["stopped"]
+        assert project.call("resume", "--json")[0] == 64
+        assert locks(project, "free") == {"lab-1", "lab-2"}
+    finally:
+        subprocess.run(["docker", "unpause", stopped], check=True, capture_output=True)
+    until_free(project)
+    code, _, errors = project.rollout("--no-gate", waves="100%", version="three")
+    assert code == 0, errors
+
+
+def locks(project: Project, standing: str) -> set[str]:
+    """Return the hosts whose lock stands so."""
+    done = project.uplift("lock", "status", "inventories/lab.py", "--json", check=False)
+    return {one["host"] for one in json.loads(done.stdout)["hosts"] if one["state"] == standing}
+
+
 def kill_points() -> list[str]:
     """Every kind of record that a good run writes, from the journal's own definition."""
     from uplift.spec.rollout.journal import KINDS

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from uplift.remote.inventory import InventoryHost
 from uplift.rollout import hooks
 from uplift.rollout.approval import approve
 from uplift.rollout.inputs import fingerprint
@@ -22,8 +23,9 @@ from uplift.rollout.journal import (
     found,
     read,
 )
+from uplift.rollout.run import abort
 from uplift.spec.errors import UpliftError, UsageError
-from uplift.spec.rollout.policy import Hook
+from uplift.spec.rollout.policy import Hook, Policy
 
 REQUEST = {"waves": [["h1"], ["h2"]], "inventory": "i.py", "deploys": ["d.py"], "actor": "me"}
 
@@ -235,3 +237,22 @@ def test_the_hash_of_a_run_follows_deploys_settings_and_data(
     assert fingerprint("inventories/a.py", ["deploys/a.py"], {}) == first
     Path("group_data/a.py").write_text("x = 2\n")
     assert fingerprint("inventories/a.py", ["deploys/a.py"], {}) != first
+
+
+@pytest.mark.parametrize("there", [["gone.invalid"], []], ids=["lost", "taken out"])
+def test_a_run_is_ended_though_none_of_its_hosts_can_be_asked(
+    there: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = [InventoryHost(name) for name in there]
+    monkeypatch.setattr("uplift.rollout.run.inventories.hosts", lambda inventory, limit: found)
+    policy = Policy().model_dump(mode="json")
+    request = {**REQUEST, "waves": [["gone.invalid"]], "policy": policy, "limit": []}
+    with Journal.begin(request, quiet) as journal:
+        journal.write("intent", host="gone.invalid")
+    result = abort("last", quiet, put_back=False)
+    assert result.exit_code == 3
+    assert "gone.invalid: " in result.stopped and "60 s after" in result.stopped
+    assert read(journal.folder).over
+    with pytest.raises(UsageError, match="has ended"):
+        abort("last", quiet, put_back=False)

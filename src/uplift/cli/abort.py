@@ -16,11 +16,13 @@ from uplift.rollout.run import abort as give_up
 def abort(run: str, revert: bool, want_json: bool) -> int:
     """End RUN (the last one), which was held, interrupted or killed: it cannot be resumed.
 
-    Hosts stay as they are, or are put back to what they served when the run began.
+    Hosts stay as they are, or are put back to what they served when the run began. Without
+    --revert, hosts that cannot be reached are named, and do not keep the run from its end.
 
     \b
     Exit codes: 0 no host was touched · 1 every host is as before
-    3 hosts stay changed: the table says who runs what · 4 another run holds a lock
+    3 hosts stay changed, or one could not be asked: the table says who runs what
+    4 another run holds a lock
     """
     with watch(want_json) as seen:
         result = give_up(run, seen.tell, put_back=revert)

@@ -59,6 +59,7 @@ class Engine:
 
     Args:
         journal: of the run; what it tells is done already.
+        policy: of the run, as its journal has it.
         hosts: that are selected, by name.
         fleet: connected to them.
         lock: taken on all of them.
@@ -69,6 +70,7 @@ class Engine:
     def __init__(
         self,
         journal: Journal,
+        policy: Policy,
         hosts: Mapping[str, InventoryHost],
         fleet: Fleet,
         lock: Lock,
@@ -83,7 +85,7 @@ class Engine:
         self.tell = tell
         request = self.run.request
         self.inventory: str = request["inventory"]
-        self.policy = Policy.parse(request["policy"], path="policy", source="the run's journal")
+        self.policy = policy
         kept = journal.folder / PLAN
         self.plan = load(kept.read_text(), str(kept)) if kept.exists() else None
         self.gate = Gate(self.inventory, self.policy.gate, journal.folder / "gate")

@@ -157,6 +157,9 @@ def resume(run: str, tell: Tell) -> Result:
 def abort(run: str, tell: Tell, *, put_back: bool) -> Result:
     """End a run that was held, interrupted or killed, where it is or put back.
 
+    Only to put hosts back, all of them must be there. Else those that are lost, or are in the
+    inventory no longer, are named, and the run is over nevertheless.
+
     Args:
         run: its id, the beginning of it, or ``last``.
         tell: as for ``begin``.
@@ -167,14 +170,38 @@ def abort(run: str, tell: Tell, *, put_back: bool) -> Result:
     """
     with Journal.open(run, tell) as journal:
         _check_over(journal.run)
-        hosts = _same_hosts(journal.run)
-        with _engine(journal, hosts, tell) as engine:
-            if put_back:
-                outcome, code = revert.fleet(engine)
-            else:
-                mixed = journal.run.touched
-                outcome, code = "aborted", Exit.HELD if mixed else Exit.DONE
+        if not put_back:
+            return _left(journal, tell)
+        with _engine(journal, _same_hosts(journal.run), tell) as engine:
+            outcome, code = revert.fleet(engine)
             return _end(engine, outcome, code, "aborted")
+
+
+def _left(journal: Journal, tell: Tell) -> Result:
+    """End a run and leave every host as it is; give back the locks of those that are reached."""
+    hosts, gone = _hosts(journal.run)
+    lost: dict[str, object] = dict.fromkeys(gone, f"not in {journal.run.request['inventory']}")
+    try:
+        with _engine(journal, hosts, tell, leaving=True) as engine:
+            lost |= engine.fleet.unreachable
+            code = Exit.HELD if journal.run.touched or lost else Exit.DONE
+            return _end(engine, "aborted", code, _abandoned(journal.run, lost))
+    except LostError as error:
+        words = _abandoned(journal.run, {**lost, **error.hosts})
+        journal.write("ended", outcome="aborted", exit_code=int(Exit.HELD), words=words)
+        return Result(journal.run, {}, words)
+
+
+def _abandoned(run: Run, lost: Mapping[str, object]) -> str:
+    if not lost:
+        return "aborted"
+    lines = [f"{name}: {str(why).removeprefix(f'{name}: ')}" for name, why in lost.items()]
+    lease = run.request["policy"]["lease"]
+    told = (
+        "aborted, and these hosts could not be asked; a lock that the run still has there ends by "
+        f"itself {lease} s after its last sign of life:"
+    )
+    return "\n".join([told, *lines])
 
 
 def _check_over(run: Run) -> None:
@@ -182,19 +209,31 @@ def _check_over(run: Run) -> None:
         raise UsageError(f"{run.id} has ended ({run.outcome}): there is nothing to go on with")
 
 
-def _same_hosts(run: Run) -> list[InventoryHost]:
+def _hosts(run: Run) -> tuple[list[InventoryHost], list[str]]:
+    """Return the hosts of a run as the inventory has them, and names that it no longer has."""
     request = run.request
     hosts = inventories.hosts(request["inventory"], request["limit"])
     by_name = {host.name: host for host in hosts}
     gone = [name for name in run.hosts if name not in by_name]
+    return [by_name[name] for name in run.hosts if name in by_name], gone
+
+
+def _same_hosts(run: Run) -> list[InventoryHost]:
+    hosts, gone = _hosts(run)
     if gone:
-        raise StaleError(f"{run.id}: {', '.join(gone)}: no longer in {request['inventory']}")
-    return [by_name[name] for name in run.hosts]
+        inventory = run.request["inventory"]
+        raise StaleError(f"{run.id}: {', '.join(gone)}: no longer in {inventory}")
+    return hosts
 
 
 @contextmanager
-def _engine(journal: Journal, hosts: Sequence[InventoryHost], tell: Tell) -> Iterator[Engine]:
-    """Connect, and take the lock on every host before anything else is done."""
+def _engine(
+    journal: Journal, hosts: Sequence[InventoryHost], tell: Tell, *, leaving: bool = False
+) -> Iterator[Engine]:
+    """Connect, and take the lock on every host before anything else is done.
+
+    With ``leaving`` nothing will be changed: the hosts that are reached are enough.
+    """
     request = journal.run.request
     policy = Policy.parse(request["policy"], path="policy", source="the run's journal")
     with (
@@ -202,7 +241,10 @@ def _engine(journal: Journal, hosts: Sequence[InventoryHost], tell: Tell) -> Ite
         Interrupts(lambda words: tell({"kind": "warning", "host": "", "words": words})) as signals,
         Fleet(hosts) as fleet,
     ):
-        _reached(fleet, policy, journal)
+        if leaving:
+            _anybody(fleet)
+        else:
+            _reached(fleet, policy, journal)
         # A step on a host must not hold up the heartbeat of its lock.
         locking = stack.enter_context(
             Fleet([host for host in hosts if host.name not in fleet.unreachable])
@@ -218,9 +260,21 @@ def _engine(journal: Journal, hosts: Sequence[InventoryHost], tell: Tell) -> Ite
         except UpliftError as error:
             _refused(journal, error.exit_code)
             raise
-        with lock:
+        lock.start()
+        try:
             journal.write("locked", token=lock.token)
-            yield Engine(journal, {h.name: h for h in hosts}, fleet, lock, signals, tell)
+            by_name = {host.name: host for host in hosts}
+            yield Engine(journal, policy, by_name, fleet, lock, signals, tell)
+        finally:
+            for name, why in lock.release().items():
+                said = why.removeprefix(f"{name}: ")
+                words = f"{name}: its lock ends by itself within {policy.lease} s: {said}"
+                tell({"kind": "warning", "host": name, "words": words})
+
+
+def _anybody(fleet: Fleet) -> None:
+    if not set(fleet.connections) - set(fleet.unreachable):
+        raise LostError("no host can be reached", fleet.unreachable)
 
 
 def _reached(fleet: Fleet, policy: Policy, journal: Journal) -> None:
@@ -233,16 +287,25 @@ def _reached(fleet: Fleet, policy: Policy, journal: Journal) -> None:
     if len(lost) == total or not (within or policy.skip_unreachable):
         words = "\n".join(f"{name}: {error}" for name, error in lost.items())
         _refused(journal, Exit.HELD)
-        raise LostError(f"nothing was begun, hosts cannot be reached:\n{words}")
+        raise LostError(f"nothing was begun, hosts cannot be reached:\n{words}", lost)
     for name, error in lost.items():
         if journal.run.hosts[name] != "committed":
             journal.write("unreachable", host=name, words=str(error))
 
 
 class LostError(UpliftError):
-    """Report hosts that cannot be reached, before anything was changed."""
+    """Report hosts that cannot be reached, before anything was changed.
+
+    Args:
+        message: for people.
+        hosts: why, by name.
+    """
 
     exit_code = Exit.HELD
+
+    def __init__(self, message: str, hosts: Mapping[str, UpliftError]) -> None:
+        super().__init__(message)
+        self.hosts = dict(hosts)
 
 
 def _refused(journal: Journal, code: Exit) -> None:
