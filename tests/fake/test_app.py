@@ -7,12 +7,17 @@ import subprocess
 from typing import Any
 
 import pytest
+from pyinfra.api.config import Config
+from pyinfra.api.inventory import Inventory
+from pyinfra.api.state import State as PyinfraState
+from pyinfra.context import ctx_host, ctx_state
 
 from uplift.apps import command, logs
 from uplift.facts import app as facts
 from uplift.operations import app_jobs, app_removal, app_script, haproxy
 from uplift.secrets import Secret, SecretRef
 from uplift.spec.app import App
+from uplift.spec.app.jobs import JobsState
 from uplift.spec.app.plan import Todo
 from uplift.spec.app.release import Release
 from uplift.spec.container.image import Resolved
@@ -130,3 +135,15 @@ def test_the_one_of_before_is_told_by_the_path_and_the_token_that_it_knows() -> 
     assert "http_port_of_app=9000\n" in found
     assert "drain_token=/var/lib/uplift/releases/console/1/secrets/3\n" in found
     assert understood(found) == (0, "")
+
+
+def test_jobs_are_refused_where_there_is_no_docker_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    it = app(proxy="none", drain={}, jobs=[{"name": "migrate", "command": ["migrate"]}])
+    monkeypatch.setattr(app_jobs.container, "read", lambda wanted: State(docker=False))
+    monkeypatch.setattr(
+        app_jobs, "read_quietly", lambda host, fact, **given: JobsState("", frozenset())
+    )
+    state = PyinfraState(Inventory((["@fake/box"], {})), Config())
+    with ctx_state.use(state), ctx_host.use(state.inventory.get_host("@fake/box")):
+        (refused,) = app_jobs.jobs_done._inner([it])
+    assert "there is no Docker Engine that answers" in str(refused)

@@ -60,6 +60,10 @@ def jobs_done(
     found = read_quietly(host, Jobs, apps=[one.name for one in ready])
     if state is None or found is None:
         return
+    if not state.docker:
+        # No image is known then.
+        yield script.refuse(f"uplift: {mine[0].name}: {_NO_DOCKER}")
+        return
     changed = False
     for one in ready:
         resolved = state.resolved[one.image]
@@ -77,11 +81,12 @@ def jobs_done(
         host.noop("all jobs have been done for these images")
 
 
+_NO_DOCKER = "there is no Docker Engine that answers on this host: deploys/docker.py installs one"
+
+
 def _problem(app: App, found: JobsState, state: State, resolved: Resolved) -> str:
     if found.busy:
         return f"a job is still running as {found.busy}: run again when it has ended"
-    if not state.docker:
-        return "there is no Docker Engine that answers on this host: deploys/docker.py installs one"
     if resolved.how == "failed" or (resolved.trouble and resolved.how == "digest"):
         return f"image {app.image}: {resolved.trouble}; nothing was touched"
     return ""
