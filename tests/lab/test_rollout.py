@@ -158,7 +158,9 @@ def test_waves_go_in_the_announced_order_and_each_is_verified_before_the_next(
     assert (ledger["outcome"], ledger["exit_code"]) == ("done", 0)
     again = json.loads(project.uplift("history", "--json", cwd=project.folder).stdout)
     assert again[0]["run"] == run
-    assert "wave 2" in project.uplift("show", run, cwd=project.folder).stdout
+    shown = project.uplift("show", run, cwd=project.folder).stdout
+    assert "wave 2" in shown
+    assert "gate: wave 1 is no worse than before" in shown
 
 
 def test_a_host_that_fails_holds_the_fleet_and_resume_completes_it(project: Project) -> None:

@@ -240,9 +240,7 @@ def _warning(record: Mapping[str, Any]) -> list[str]:
 _WORDS: Mapping[str, Callable[[Mapping[str, Any]], list[str]]] = {
     "begun": _begun,
     "ready": lambda _: ["every host that is reached can be changed"],
-    "wave": lambda record: [
-        f"[bold]wave {record['wave']}[/]: {escape(', '.join(record['hosts']))}"
-    ],
+    "wave": _wave,
     "baseline": _failures,
     "gate": _gate,
     "bake": lambda record: [f"wave {record['wave']} bakes for {record['seconds']} s"],

@@ -269,7 +269,7 @@ class Engine:
         if not self.gate.tests:
             return list(hosts)
         found = self.gate.compared(hosts, before, f"wave-{number}-{when}")
-        self.tell({"kind": "gate", "wave": number, "when": when, **_plain(found)})
+        self.journal.write("gate", wave=number, when=when, hosts=list(hosts), **_plain(found))
         worse = {one.host for one in found.new}
         for name in worse:
             words = "; ".join(one.words for one in found.new if one.host == name)

@@ -29,6 +29,7 @@ Kind = Literal[
     "ready",  # every host can be changed; what each serves now, to go back to
     "wave",  # a wave begins
     "baseline",  # the gate before it, on hosts whose change has not begun
+    "gate",  # what the gate found after it, against the baseline
     HostStep,
     "paused",  # a person must approve
     "approved",
