@@ -18,9 +18,46 @@ _CA_FOLDER = "/usr/local/share/ca-certificates"
 _ETC = Path("/etc")
 
 
+_NOTED: list[str] = []
+"""The inventory of this run of pyinfra, which keeps its name to itself."""
+
+
 def person() -> str:
     """Return who runs this, as user@machine."""
     return f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+def note_inventory(name: str) -> None:
+    """Remember which inventory this run of pyinfra has.
+
+    Args:
+        name: as it was called with.
+    """
+    _NOTED[:] = [inventory_name(name)]
+
+
+def inventory() -> str:
+    """Return the inventory of this run of pyinfra; empty when it is not known."""
+    return "".join(_NOTED)
+
+
+def inventory_name(name: str) -> str:
+    """Return what an inventory is called in records: its path in the project, where it is in it.
+
+    Args:
+        name: a file, or what else pyinfra takes.
+    """
+    file, project = Path(name).resolve(), Path.cwd()
+    return file.relative_to(project).as_posix() if file.is_relative_to(project) else name
+
+
+def has_inventory(name: str) -> bool:
+    """Tell whether an inventory of a record is in this project.
+
+    Args:
+        name: as ``inventory_name`` returned it.
+    """
+    return Path(name).is_file()
 
 
 def certificates(folder: str = _CA_FOLDER) -> list[str]:

@@ -39,7 +39,11 @@ class Project:
 
     def uplift(self, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
         """Call uplift; the inventory stands after the first word."""
-        call = [UPLIFT, words[0], self.inventory, *words[1:]]
+        return self.at(self.inventory, *words, **options)
+
+    def at(self, inventory: str, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        """Call uplift with another inventory."""
+        call = [UPLIFT, words[0], inventory, *words[1:]]
         return subprocess.run(
             call, capture_output=True, text=True, check=False, timeout=600, **self.where, **options
         )
@@ -179,6 +183,35 @@ def test_logs_are_followed_over_a_switch_and_leave_nothing_behind(project: Proje
     assert child.wait(30) == 130
     project.box.sh("sleep 2; ! pgrep -f '[d]ocker logs'")
     project.box.run("2.0.0-uv", **CHECKED)
+
+
+@pytest.mark.slow
+def test_an_inventory_that_does_not_know_it_says_whose_it_is_and_offers_nothing(
+    project: Project, tmp_path: Path
+) -> None:
+    box = project.box
+
+    def listed(inventory: str) -> list[str]:
+        call = (inventory, "uplift.operations.container.orphans_listed", "-y", "--limit", box.name)
+        said = box.pyinfra(*call)
+        return [line for line in (said.stdout + said.stderr).splitlines() if "testapp" in line]
+
+    def orphans(inventory: str) -> set[str]:
+        done = project.at(inventory, "drift", "deploys/app.py", "--limit", box.name, "--json")
+        found = json.loads(done.stdout)["findings"]
+        return {one["subject"] for one in found if one["subject"].startswith("testapp")}
+
+    # The tests deploy it from the lab's inventory, whose settings do not name it.
+    other = box.inventory(tmp_path / "without.py")
+    (line,) = listed(other)
+    assert "testapp (testapp-blue, testapp-green): " in line
+    assert line.endswith("deployed it from inventories/lab.py")
+    assert orphans(other) == set()
+    lines = listed("inventories/lab.py")
+    assert len(lines) == 2
+    assert all("no settings of this host name it" in one for one in lines)
+    assert all("uplift remove inventories/lab.py testapp" in one for one in lines)
+    assert orphans("inventories/lab.py") == {"testapp-blue", "testapp-green"}
 
 
 def certificate(folder: Path, name: str) -> str:

@@ -247,3 +247,15 @@ def test_drift_without_a_site_asks_for_deploy_files(
     (tmp_path / "inventory.py").write_text("hosts = ['@local']\n")
     assert uplift(["drift", "inventory.py"]) == Exit.USAGE
     assert "name the deploy files" in capsys.readouterr().err
+
+
+def test_the_slot_at_rest_of_an_application_of_other_settings_is_no_service() -> None:
+    own = {"io.uplift.subject": "console"}
+    rest = container("console-blue", labels=own, status="exited")
+    by = json.dumps({"by": "ada@box"})[1:-1]
+    owner = f"owner console {packed(by)}"
+    assert [row.name for row in parse("a", [], said(GREEN, rest, more=(owner,))).rows] == [
+        "console-green"
+    ]
+    found = parse("a", [], said(GREEN, rest)).rows
+    assert [row.name for row in found] == ["console-blue", "console-green"]

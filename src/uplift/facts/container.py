@@ -9,6 +9,7 @@ from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
 
 from uplift.facts import job
+from uplift.spec.app.owner import OWNERS
 from uplift.spec.container.image import Reference
 from uplift.spec.container.kept import Kept
 from uplift.spec.container.kept import parse as parse_kept
@@ -130,6 +131,7 @@ def _filled(text: str, **more: str) -> str:
         "state": STATE,
         "secrets": SECRETS,
         "label": OURS,
+        "owners": OWNERS,
         **more,
     }
     for word, value in words.items():
@@ -181,7 +183,8 @@ if [ -S /var/run/docker.sock ] && dk version >/dev/null; then echo "docker yes"
 else echo "docker no"; echo end; exit 0; fi
 dk ps -a --format 'container {{.Names}}'
 dk ps -a --filter label=@label@managed \
-  --format 'managed {{.Names}} {{.Label "@label@container"}}'
+  --format 'managed {{.Names}} {{.Label "@label@container"}}
+subject {{.Names}} {{.Label "@label@subject"}}'
 for folder in "@state@"/* "@secrets@"/*; do
   [ ! -d "$folder" ] || echo "folder ${folder##*/}"
 done
@@ -192,6 +195,7 @@ for file in @state@/*/releases; do
   [ ! -f "$file" ] || { name=${file%/releases}
     cut -d ' ' -f 2 "$file" | sed "s/^/release ${name##*/} /"; }
 done
+@owners@
 @still@
 echo end
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from uplift.facts import app
+from uplift.spec.app.owner import OWNERS
 from uplift.spec.container.models import OURS
 from uplift.spec.rollout.status import LEDGER
 from uplift.spec.uv import CURRENT
@@ -29,6 +30,7 @@ names=$(dk ps -aq --no-trunc --filter label={OURS}managed)
 for one do names="$names $one $one-blue $one-green"; done
 echo "containers $(dk inspect --type container --format '{_SHAPE}' $names | base64 -w 0)"
 link=$(readlink {CURRENT} 2>/dev/null); echo "uv ${{link##*/}}"
+{OWNERS}
 [ ! -s {LEDGER} ] || echo "ledger $(tail -n 1 {LEDGER} | base64 -w 0)"
 """
 

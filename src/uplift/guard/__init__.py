@@ -7,6 +7,7 @@ import sys
 from types import FrameType
 from typing import NoReturn
 
+from uplift.controller import note_inventory
 from uplift.guard.call import Call, check_terminal, check_types, parse
 from uplift.guard.inventory import check_file, load, select
 from uplift.guard.lock import install
@@ -44,6 +45,7 @@ def stop(error: UpliftError) -> NoReturn:
 def _check(call: Call) -> None:
     check_terminal(call)
     check_file(call)
+    note_inventory(call.inventory)
     inventory = load(call)
     hosts = select(list(inventory), inventory.groups, call)
     check_types(hosts, call)

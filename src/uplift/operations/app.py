@@ -11,7 +11,7 @@ from pyinfra.api.command import StringCommand
 from pyinfra.api.operation import operation
 from pyinfra.context import host
 
-from uplift.controller import person
+from uplift.controller import inventory, person
 from uplift.operations import job, script
 from uplift.operations.app_jobs import undone
 from uplift.operations.app_script import render
@@ -106,7 +106,7 @@ def _brought(
         return
     words = _told(app, todo, to)
     fresh = _taken_over(app, found) if made else []
-    origin = Origin(app.image, "", person())
+    origin = Origin(app.image, "", person(), inventory=inventory())
     if to:
         origin = replace(
             origin,

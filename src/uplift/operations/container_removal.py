@@ -12,9 +12,11 @@ from pyinfra.api.operation import operation
 from pyinfra.api.state import State as Run
 from pyinfra.context import host
 
+from uplift.controller import has_inventory, inventory
 from uplift.facts.container import Releases
 from uplift.facts.script import read, tell
 from uplift.operations import job, script
+from uplift.spec.app.owner import Owner
 from uplift.spec.container.kept import Kept, surplus
 from uplift.spec.container.models import SECRETS, Container
 from uplift.spec.container.state import STATE
@@ -40,7 +42,8 @@ def orphans_listed() -> Generator[StringCommand, None, None]:
     """Name the containers that this tool made and no operation of this run has named.
 
     To be the last of a run that has everything which the host shall have, as deploys/site.py. They
-    are left as they are: their settings may only have been moved.
+    are left as they are: their settings may only have been moved. An application that was deployed
+    from another inventory of the project is told apart, and its containers are not nobody's.
 
     **Example:**
 
@@ -52,14 +55,29 @@ def orphans_listed() -> Generator[StringCommand, None, None]:
     # While pyinfra only looks, an operation before may not have come to its containers yet.
     kept = read(host, Releases) if host.state.is_executing else None
     named = _NAMED.get(host.state, {}).get(host.name, set())
+    others: dict[Owner, list[str]] = {}
     for name, own in sorted(kept.managed.items() if kept else ()):
-        if own not in named:
-            host.log(
-                f"{name}: made by uplift, and no settings of this host name it; left as it is: "
-                f"container.absent or docker rm -f {name}",
-                log_func=logger.warning,
-            )
+        if kept is None or own in named:
+            continue
+        owner = kept.owners.get(kept.subjects.get(name, ""))
+        if owner and owner.elsewhere(inventory(), has_inventory):
+            others.setdefault(owner, []).append(name)
+            continue
+        host.log(
+            f"{name}: made by uplift, and no settings of this host name it; left as it is: "
+            f"{_remedy(name, owner)}",
+            log_func=logger.warning,
+        )
+    for owner, names in others.items():
+        host.log(f"{owner.app} ({', '.join(names)}): {owner.by} deployed it from {owner.inventory}")
     yield from ()
+
+
+def _remedy(name: str, owner: Owner | None) -> str:
+    if owner is None:
+        return f"container.absent or docker rm -f {name}"
+    whence = f" ({owner.by} deployed it from {owner.inventory})" if owner.inventory else ""
+    return f"uplift remove {inventory() or 'INVENTORY'} {owner.app}{whence}"
 
 
 @operation()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from uplift.controller import has_inventory, inventory_name
 from uplift.rollout.child import Event
 from uplift.rollout.plan import Request, plan
 from uplift.rollout.status import Status, read
@@ -70,6 +71,10 @@ def look(
     made = plan(Request(inventory, deploys or (SITE,), limit), take)
     status = read(inventory, limit)
     subjects = {name: _subjects(settings) for name, settings in status.settings.items()}
+    here = inventory_name(inventory)
+    for one in status.hosts:
+        own = one.owners.items()
+        subjects[one.host] |= {app for app, it in own if it.elsewhere(here, has_inventory)}
     return Drift(made, status, tuple(findings(made, status.hosts, named, subjects)))
 
 

@@ -105,6 +105,7 @@ class Origin:
         of: id of the release that it goes back to, or its image, or empty.
         foreign: another tool made the image.
         lost: what of a container that was taken over cannot be had again.
+        inventory: it is deployed from; empty when it is not known.
     """
 
     reference: str
@@ -113,6 +114,7 @@ class Origin:
     of: str = ""
     foreign: bool = False
     lost: tuple[str, ...] = ()
+    inventory: str = ""
 
 
 def record(
@@ -145,6 +147,7 @@ def record(
         "secrets": dict(secrets),
         "fingerprints": dict(fingerprints),
         "by": origin.by,
+        "inventory": origin.inventory,
         "of": origin.of,
         "foreign": origin.foreign,
         "lost": list(origin.lost),

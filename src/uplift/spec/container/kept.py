@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from uplift.spec.app.owner import Owner
+from uplift.spec.app.owner import parse as owners
 from uplift.spec.container.models import Container
 from uplift.spec.container.state import by_word
 
@@ -23,6 +25,8 @@ class Kept:
         releases: image ids of each container's good releases, oldest first.
         folders: names of containers that have records or secret files, though they may be gone.
         managed: what this tool made: the name in the settings, by name.
+        subjects: what each of those belongs to, by name.
+        owners: who deployed the applications that the host has records of, by name.
     """
 
     docker: bool
@@ -34,6 +38,8 @@ class Kept:
     releases: Mapping[str, Sequence[str]] = field(default_factory=dict)
     folders: frozenset[str] = frozenset()
     managed: Mapping[str, str] = field(default_factory=dict)
+    subjects: Mapping[str, str] = field(default_factory=dict)
+    owners: Mapping[str, Owner] = field(default_factory=dict)
 
 
 def parse(lines: Iterable[str]) -> Kept:
@@ -56,6 +62,8 @@ def parse(lines: Iterable[str]) -> Kept:
         releases=releases,
         folders=frozenset(values[0] for values in found.get("folder", ())),
         managed={values[0]: values[-1] for values in found.get("managed", ())},
+        subjects={values[0]: values[-1] for values in found.get("subject", ())},
+        owners=owners(found.get("owner", ())),
     )
 
 

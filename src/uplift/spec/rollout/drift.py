@@ -51,7 +51,8 @@ def findings(
         plan: of the deploy files.
         status: what runs where.
         named: containers that the deploy files name, by host.
-        subjects: blocks and applications of the settings, by host.
+        subjects: blocks and applications of the settings, and applications that other inventories
+            have, by host.
     """
     rows = [row for host in status for row in host.rows]
     found = [*_unlike(plan), *_orphans(status, named, subjects), *_digests(rows), *_behind(rows)]

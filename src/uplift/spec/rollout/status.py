@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from uplift.spec.app.models import SLOTS, App
+from uplift.spec.app.owner import Owner
+from uplift.spec.app.owner import parse as parse_owners
 from uplift.spec.app.release import Release
 from uplift.spec.app.state import AppState
 from uplift.spec.app.state import parse as parse_apps
@@ -84,12 +86,14 @@ class HostStatus:
         docker: the Engine answers.
         rows: applications first, in the settings' order.
         managed: containers that this tool made, kept ones too.
+        owners: who deployed the applications that the host has records of, by name.
     """
 
     host: str
     docker: bool
     rows: tuple[Row, ...]
     managed: tuple[Managed, ...] = ()
+    owners: Mapping[str, Owner] = field(default_factory=dict)
 
 
 def parse(host: str, apps: Sequence[App], lines: Iterable[str]) -> HostStatus:
@@ -109,11 +113,14 @@ def parse(host: str, apps: Sequence[App], lines: Iterable[str]) -> HostStatus:
     gate = _gate(host, _text(found, "ledger"))
     rows = [_app(host, one, state, containers, gate) for one in apps]
     own = {one.name_in(slot) for one in apps for slot in SLOTS}
+    owners = parse_owners(found.get("owner", ()))
     rows += [
         _row(host, "service", name, it, state, gate=gate)
         for name, it in sorted(containers.items())
         if name not in own and not name.endswith(("--previous", "--next"))
         and _label(it, "managed") and _label(it, "subject") not in {one.name for one in apps}
+        # The slot at rest of an application that other settings have is no service.
+        and not (_label(it, "subject") in owners and it["status"] == "exited")
     ]  # fmt: skip
     if version := " ".join(found.get("uv", [[]])[0]):
         rows.append(Row(host=host, kind="tool", name="uv", release=version, state="installed"))
@@ -122,7 +129,7 @@ def parse(host: str, apps: Sequence[App], lines: Iterable[str]) -> HostStatus:
         for name, it in sorted(containers.items())
         if _label(it, "managed")
     )
-    return HostStatus(host, found["docker"][0] == ["yes"], tuple(rows), managed)
+    return HostStatus(host, found["docker"][0] == ["yes"], tuple(rows), managed, owners)
 
 
 def _containers(found: Mapping[str, list[list[str]]]) -> list[dict[str, Any]]:
