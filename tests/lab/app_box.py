@@ -10,7 +10,7 @@ import re
 import secrets as random
 import shlex
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,9 +37,10 @@ INVENTORY = """
 from pathlib import Path as _Path
 _lab = {{}}
 exec(_Path("inventories/lab.py").read_text(), _lab)
-_data = next(data for name, data in _lab["services"] if name == {name!r})
+_own = {{"haproxy": {haproxy!r}, "apps": {apps!r}}}
+_hosts = dict([*_lab["services"], *_lab["apps"]])
 # A group of its own: what the lab's groups have is none of these tests' business.
-tested = [({name!r}, {{**_data, "haproxy": {haproxy!r}, "apps": {apps!r}}})]
+tested = [(name, {{**_hosts[name], **_own}}) for name in {names!r}]
 """
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -105,9 +106,9 @@ class Site:
         """Return the variables with the secrets of the settings."""
         return {"UPLIFT_SECRET_TESTAPP_DRAIN": self.token, **self.secrets}
 
-    def inventory(self, file: Path, *apps: dict[str, Any]) -> str:
-        """Write an inventory of this host with applications, and return its name."""
-        text = INVENTORY.format(name=self.name, haproxy=self.haproxy, apps=[*apps])
+    def inventory(self, file: Path, *apps: dict[str, Any], names: Sequence[str] = ()) -> str:
+        """Write an inventory of this host, or of these, with applications; return its name."""
+        text = INVENTORY.format(names=names or [self.name], haproxy=self.haproxy, apps=[*apps])
         file.write_text(text)
         return str(file)
 

@@ -9,8 +9,9 @@ import signal
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +184,94 @@ def test_logs_are_followed_over_a_switch_and_leave_nothing_behind(project: Proje
     assert child.wait(30) == 130
     project.box.sh("sleep 2; ! pgrep -f '[d]ocker logs'")
     project.box.run("2.0.0-uv", **CHECKED)
+
+
+@dataclass
+class Followed:
+    """`uplift logs -f` in a terminal of its own, where Ctrl-C reaches all that it started."""
+
+    child: subprocess.Popen[str]
+
+    def heard(self, *words: str) -> str:
+        """Wait for a line with these words."""
+        for line in self.child.stdout or ():
+            if all(word in line for word in words):
+                return line
+        pytest.fail(f"it ended with {self.child.wait()} before it said {words}")
+
+    def interrupt(self) -> int:
+        """Press Ctrl-C, and return the exit code."""
+        os.killpg(self.child.pid, signal.SIGINT)
+        return self.child.wait(30)
+
+
+@pytest.fixture
+def followed(project: Project) -> Iterator[Callable[..., Followed]]:
+    """Follow the logs of an inventory; what hangs is ended after a while."""
+    begun: list[subprocess.Popen[str]] = []
+
+    def call(inventory: str) -> Followed:
+        words = [UPLIFT, "logs", inventory, "testapp", "-f", "--tail", "1"]
+        options = {"stdout": subprocess.PIPE, "text": True, "start_new_session": True}
+        begun.append(subprocess.Popen(words, **options, **project.where))
+        timer = threading.Timer(600, begun[-1].kill)
+        timer.daemon = True
+        timer.start()
+        return Followed(begun[-1])
+
+    yield call
+    for one in begun:
+        one.kill()
+
+
+def printed(box: Site, text: str) -> None:
+    """Let the container that runs print a line."""
+    box.sh(f"docker exec $({RUNS}) sh -c 'echo {text} >/proc/1/fd/1'")
+
+
+RUNS = "docker ps -q --filter label=io.uplift.subject=testapp"
+
+
+@pytest.mark.slow
+def test_logs_of_several_hosts_are_followed_over_what_happens_to_one_of_them(
+    project: Project,
+    hosts: list[dict[str, Any]],
+    followed: Callable[..., Followed],
+    tmp_path: Path,
+) -> None:
+    first = project.box
+    second = replace(first, name=hosts[1]["name"])
+    names = [first.name, second.name]
+    block = first.block("2.0.0-uv", **CHECKED)
+    first.pyinfra("inventories/lab.py", "deploys/docker.py", "-y", "--limit", second.name)
+    try:
+        second.run("2.0.0-uv", **CHECKED)
+        logs = followed(first.inventory(tmp_path / "both.py", block, names=names))
+        for box in (first, second):
+            logs.heard(f"{box.name} | version 2.0.0")
+            printed(box, "one")
+            logs.heard(f"{box.name} | one")
+        # Gone, and made anew by the next run: until then it is said, once.
+        second.sh(f"docker rm -f $({RUNS})")
+        logs.heard(second.name, "no container of testapp serves here now, waiting for one")
+        printed(first, "two")
+        assert logs.heard(first.name) == f"{first.name} | two\n"
+        second.run("2.0.0-uv", **CHECKED)
+        logs.heard(second.name, "uplift: now testapp-")
+        logs.heard(f"{second.name} | version 2.0.0")
+        # Started anew, it is the same one: what it printed before is not shown again.
+        first.sh(f"docker restart $({RUNS})")
+        assert logs.heard(first.name) == f"{first.name} | version 2.0.0 \n"
+        # The connection of one host is cut: the other one goes on.
+        second.sh("pkill -f '@[n]otty'", check=False)
+        logs.heard(second.name, "nothing more from here: the connection is gone")
+        printed(first, "three")
+        logs.heard(f"{first.name} | three")
+        assert logs.interrupt() == 130
+        for box in (first, second):
+            box.sh("sleep 3; ! pgrep -f '[d]ocker logs'")
+    finally:
+        second.clean()
 
 
 @pytest.mark.slow

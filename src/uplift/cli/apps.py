@@ -59,6 +59,8 @@ def logs(
                 print(line, flush=True)
 
         codes = reading.logs(places, reading.Wanted(follow, since, tail), show)
+    if reading.GONE in codes.values():
+        return Exit.HELD
     return Exit.FAILED if any(codes.values()) else Exit.DONE
 
 
