@@ -22,12 +22,13 @@ from hypothesis import strategies as st
 from uplift.facts.http import Sent
 from uplift.facts.packages import Found
 from uplift.index import packages as index
+from uplift.index.build import npm, ordered
 from uplift.operations.packages_script import Sending
 from uplift.operations.packages_work import Work, expected, outcomes
 from uplift.secrets import forget
 from uplift.spec.errors import SettingsError, UpliftError
 from uplift.spec.http import Response
-from uplift.spec.packages import Artifact, Packages, Plan, Status, Sum, plan, understand
+from uplift.spec.packages import Artifact, Package, Packages, Plan, Status, Sum, plan, understand
 from uplift.spec.packages.artifact import default_tag, npm_named
 from uplift.spec.packages.pages import npm_files, simple_files, words
 from uplift.spec.packages.plan import refusal
@@ -185,6 +186,46 @@ def test_a_package_of_npm_says_its_name_itself(tmp_path: Path) -> None:
     packed(tmp_path, {"name": "@a/b", "version": "1.2.3"})
     (one,) = collect(tmp_path, "p.tgz", repository="js")
     assert (one.project, one.version, one.tag) == ("@a/b", "1.2.3", "latest")
+
+
+def test_an_archive_of_npm_is_the_same_bytes_whatever_order_times_and_modes_npm_gave_it(
+    tmp_path: Path,
+) -> None:
+    files = {"package/package.json": b"{}", "package/bin/run": b"#!", "package/a.js": b"1"}
+    made = []
+    for number, names in enumerate([[*files], [*reversed(files)]]):
+        file = tmp_path / f"{number}.tgz"
+        with tarfile.open(file, "w:gz", compresslevel=1 + number) as archive:
+            for name in names:
+                member = tarfile.TarInfo(name)
+                member.size, member.mtime, member.uid = len(files[name]), number, number
+                member.mode = 0o775 - number if name.endswith("run") else 0o664 - number * 0o20
+                archive.addfile(member, io.BytesIO(files[name]))
+        made.append(file.read_bytes())
+        ordered(file)
+    assert made[0] != made[1]
+    assert (tmp_path / "0.tgz").read_bytes() == (tmp_path / "1.tgz").read_bytes()
+    with tarfile.open(tmp_path / "0.tgz") as archive:
+        there = {one.name: (one.mode, archive.extractfile(one)) for one in archive}
+    assert {name: mode for name, (mode, _) in there.items()} == {
+        "package/a.js": 0o644,
+        "package/bin/run": 0o755,
+        "package/package.json": 0o644,
+    }
+
+
+@pytest.mark.skipif(shutil.which("npm") is None, reason="npm packs it")
+def test_the_lock_of_the_example_holds_the_hash_of_what_is_packed_here(tmp_path: Path) -> None:
+    source = EXAMPLES / "npm/types"
+    block = {"name": "@maestro/types", "repository": "js", "source": str(source)}
+    npm(Package.parse(block, path="publish"), source, tmp_path)
+    (file,) = tmp_path.glob("*.tgz")
+    packed = base64.b64encode(hashlib.sha512(file.read_bytes()).digest()).decode()
+    lock = json.loads((EXAMPLES.parent / "console/web/package-lock.json").read_text())
+    packages = {name: one for name, one in lock["packages"].items() if name}
+    assert packages["node_modules/@maestro/types"]["integrity"] == f"sha512-{packed}"
+    # npm ci checks nothing of an entry without one.
+    assert [name for name, one in packages.items() if "integrity" not in one] == []
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -42,7 +44,7 @@ def python(package: Package, source: Path, target: Path) -> None:
 
 
 def npm(package: Package, source: Path, target: Path) -> None:
-    """Pack a folder with ``npm pack``.
+    """Pack a folder with ``npm pack``, and order what it packed.
 
     Args:
         package: of the settings.
@@ -60,6 +62,33 @@ def npm(package: Package, source: Path, target: Path) -> None:
         )
         raise UpliftError(msg)
     _run(package, [found, "pack", "--silent", "--pack-destination", str(target)], folder=source)
+    for file in target.glob("*.tgz"):
+        ordered(file)
+
+
+def ordered(file: Path) -> None:
+    """Write an archive of npm anew, so that the same content is the same bytes.
+
+    npm's order, modes and compression change from version to version; the hash in a lock file does
+    not.
+
+    Args:
+        file: gzipped tar, which is replaced.
+    """
+    new = file.with_suffix(".new")
+    with (
+        tarfile.open(file) as old,
+        new.open("wb") as raw,
+        gzip.GzipFile("", "wb", compresslevel=9, fileobj=raw, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar,
+    ):
+        for one in sorted(old.getmembers(), key=lambda it: it.name):
+            if one.isfile():
+                entry = tarfile.TarInfo(one.name)
+                entry.size, entry.mtime = one.size, int(_EPOCH)
+                entry.mode = 0o755 if one.mode & 0o111 else 0o644
+                tar.addfile(entry, old.extractfile(one))
+    new.replace(file)
 
 
 def _uv() -> str:
