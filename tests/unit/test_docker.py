@@ -298,7 +298,8 @@ def test_a_flag_that_would_keep_the_daemon_from_starting_is_refused(flags):
 
 def test_a_change_of_reloadable_keys_alone_is_a_reload():
     config = json.loads(text()) | {"insecure-registries": []}
-    assert plan(WANTED, {}, running(json.dumps(config))).daemon == "reload"
+    made = plan(WANTED, {}, running(json.dumps(config)))
+    assert (made.daemon, made.restarts) == ("reload", ())
 
 
 def test_log_options_need_a_restart_that_running_containers_outlive():
@@ -306,6 +307,7 @@ def test_log_options_need_a_restart_that_running_containers_outlive():
     made = plan(WANTED, {}, with_info(running(json.dumps(config)), ContainersRunning=3))
     assert made.daemon == "restart"
     assert "restart the daemon: log-opts" in made.why
+    assert made.restarts == ("Docker Engine",)
 
 
 def test_without_live_restore_running_containers_are_not_stopped_unasked():
@@ -315,6 +317,7 @@ def test_without_live_restore_running_containers_are_not_stopped_unasked():
         plan(settings, {}, state)
     allowed = settings.model_copy(update={"restart_running": True})
     assert plan(allowed, {}, state).daemon == "restart"
+    assert plan(allowed, {}, state).restarts == ("Docker Engine", "3 running containers")
     assert plan(settings, {}, running("{}")).daemon == "restart"
 
 

@@ -150,3 +150,9 @@ def test_nothing_is_done_when_all_is_as_wanted() -> None:
 def test_wrong_settings_are_refused(fields: dict[str, Any], reason: str) -> None:
     with pytest.raises(SettingsError, match=reason):
         haproxy(**fields)
+
+
+def test_a_change_names_the_haproxy_that_it_loads_anew_and_none_where_none_runs() -> None:
+    for active, restarts in ((True, ("haproxy (reloaded)",)), (False, ())):
+        todo = plan(haproxy(), HaproxyState(active=active), "new", page(None), {}, "salt")
+        assert todo.restarts == restarts

@@ -20,6 +20,7 @@ from uplift.spec.rollout.plan import (
     Step,
     differing,
     load,
+    shared,
     stale,
     step,
     touched,
@@ -165,6 +166,31 @@ def test_a_read_that_is_missing_is_stale_and_one_that_is_new_is_not() -> None:
     # Of several hosts one publishes for all: in a wave without it, that is another one.
     assert stale(plan, "web-1", {"k": SEEN["k"].parts, "packages.Packages:1": {}}) == []
     assert stale(plan, "web-9", {}) == ["web-9 is not in the plan"]
+
+
+@pytest.mark.parametrize(
+    ("address", "function", "others", "replaced"),
+    [
+        ("http://nexus:8081", "nexus.configured", ["web-1"], True),
+        # Its own server, which the other host does not speak to.
+        ("http://127.0.0.1:8081", "nexus.configured", ["web-1"], False),
+        ("http://nexus:8081", "packages.published", ["web-1"], False),
+        # Nobody has changed it yet, or this host alone.
+        ("http://nexus:8081", "nexus.configured", [], False),
+        ("http://nexus:8081", "nexus.configured", ["web-2"], False),
+    ],
+)
+def test_what_this_run_changed_of_a_service_on_another_host_has_not_moved(
+    address: str, function: str, others: list[str], replaced: bool
+) -> None:
+    keys = (f"nexus.State:{address}", "nexus.Nexus:1f")
+    reads = {key: Read(fact="nexus.State", parts={"users": "1"}) for key in keys}
+    step = Step(name="Nexus", function=f"uplift.operations.{function}", effect="change")
+    plan = made(*(host(name, reads=reads, steps=(step,)) for name in ("web-1", "web-2")))
+    found = shared(plan, "web-2", others)
+    assert found == (set(keys) if replaced else set())
+    lines = stale(plan, "web-2", {key: {"users": "2"} for key in keys}, found)
+    assert len(lines) == (0 if replaced else 2)
 
 
 @pytest.mark.parametrize(

@@ -155,7 +155,9 @@ def _foretell(
             script.foresee(f"uplift: {one.name}: {error}")
             return
         if todo.action != "nothing":
-            script.announce(_told(one, todo, of))
+            # Of two slots, the one of before serves until the other does.
+            stops = [one.name] if todo.action == "replace" else []
+            script.announce(_told(one, todo, of), restarts=stops)
 
 
 def _text(

@@ -57,6 +57,6 @@ def installed(settings: Docker) -> Generator[StringCommand, None, None]:
         return
     text = render(todo, state, live_restore=settings.live_restore)
     done = f"Docker: {'; '.join(todo.why)}"
-    script.announce(done)
+    script.announce(done, restarts=todo.restarts)
     yield job.start(job.identity("docker", text, state.seen()), text, limit=TIME_LIMIT)
     script.changed(done)

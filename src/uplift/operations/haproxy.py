@@ -62,7 +62,7 @@ def configured(settings: Haproxy, apps: Sequence[App]) -> Generator[StringComman
         host.noop("HAProxy is configured as wanted")
         return
     done = f"HAProxy: {', '.join(todo.why)}"
-    script.announce(done)
+    script.announce(done, restarts=todo.restarts)
     change = _script(todo, state, text, page(html), pems)
     yield job.start(job.identity("haproxy", change, repr(state)), change, limit=TIME_LIMIT)
     script.changed(done)

@@ -21,7 +21,7 @@ from uplift.spec.errors import UpliftError
 from uplift.spec.rollout.budget import Class
 from uplift.spec.rollout.gate import Comparison, Failure
 from uplift.spec.rollout.journal import HostStep, Run
-from uplift.spec.rollout.plan import HostPlan, load, stale
+from uplift.spec.rollout.plan import HostPlan, load, shared, stale
 from uplift.spec.rollout.policy import Moment, Policy
 
 PLAN = "plan.json"
@@ -152,11 +152,20 @@ class Engine:
 
     def _expected(self, todo: Sequence[str]) -> dict[str, dict[str, dict[str, str]]]:
         """Return what the plan saw of hosts that this run has not touched yet."""
-        hosts = self.plan.hosts if self.plan else ()
+        if self.plan is None:
+            return {}
+        fresh = [
+            one for one in self.plan.hosts if one.name in todo and one.name not in self.run.touched
+        ]
+        # A service that several hosts speak to is changed by the first of them.
+        changing = {*self.run.touched, *todo}
         return {
-            host.name: {key: read.parts for key, read in host.reads.items()}
-            for host in hosts
-            if host.name in todo and host.name not in self.run.touched
+            one.name: {
+                key: read.parts
+                for key, read in one.reads.items()
+                if key not in shared(self.plan, one.name, changing)
+            }
+            for one in fresh
         }
 
     def _intend(self, todo: Sequence[str]) -> None:
@@ -220,7 +229,12 @@ class Engine:
                 line
                 for host in hosts
                 if host not in self.run.touched and outcome.hosts[host].state != State.UNREACHABLE
-                for line in stale(self.plan, host, outcome.hosts[host].parts)
+                for line in stale(
+                    self.plan,
+                    host,
+                    outcome.hosts[host].parts,
+                    shared(self.plan, host, self.run.touched),
+                )
             ]
             if moved:
                 raise Stop("stale", "\n".join(moved))

@@ -52,6 +52,7 @@ class Plan:
         enable: the daemon is made to start at boot.
         daemon: how the daemon comes to run with its configuration.
         why: what is changed and for what reason, for people.
+        restarts: what stops and starts again.
         record: what we have written, for the host's record; None leaves the record.
     """
 
@@ -64,6 +65,7 @@ class Plan:
     enable: bool = False
     daemon: Step = "leave"
     why: tuple[str, ...] = ()
+    restarts: tuple[str, ...] = ()
     record: Mapping[str, Any] | None = None
 
     @property
@@ -109,8 +111,16 @@ def plan(settings: Docker, authorities: Mapping[str, str], state: DockerState) -
         enable=not state.enabled,
         daemon=daemon,
         why=(*why, *reasons),
+        restarts=_restarts(settings, state) if daemon == "restart" else (),
         record=_record(state, keys, owned) if why else None,
     )
+
+
+def _restarts(settings: Docker, state: DockerState) -> tuple[str, ...]:
+    """Name what stops and starts again with the daemon; before the first start nothing runs."""
+    count = 0 if settings.live_restore else state.running_containers
+    containers = (f"{count} running container{'s'[: count > 1]}",) if count else ()
+    return ("Docker Engine", *containers) if state.engine else ()
 
 
 def _has_right_mode(file: ConfigFile) -> bool:

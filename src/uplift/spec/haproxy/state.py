@@ -88,11 +88,13 @@ class Todo:
         why: what differs, for people; empty when nothing does.
         install: packages that are missing.
         foreign: a configuration of somebody else's is kept beside the new one.
+        restarts: what is loaded anew; open connections live on.
     """
 
     why: tuple[str, ...] = ()
     install: tuple[str, ...] = ()
     foreign: bool = False
+    restarts: tuple[str, ...] = ()
 
 
 OURS = "# Written by uplift"
@@ -145,4 +147,5 @@ def plan(
     ]
     why += [f"certificate {name} removed" for name in state.certificates if name not in wanted]
     why += [] if state.active and state.enabled else ["started"]
-    return Todo(tuple(why), state.missing, foreign)
+    restarts = ("haproxy (reloaded)",) if why and state.active else ()
+    return Todo(tuple(why), state.missing, foreign, restarts)

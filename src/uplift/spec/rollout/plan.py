@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import Field
@@ -167,13 +167,19 @@ def _no_plan(found: Any, source: str) -> SettingsError | UsageError:
     return UsageError(f"{source}: no plan")
 
 
-def stale(plan: Plan, host: str, parts: Mapping[str, Mapping[str, str]]) -> list[str]:
+def stale(
+    plan: Plan,
+    host: str,
+    parts: Mapping[str, Mapping[str, str]],
+    replaced: Collection[str] = (),
+) -> list[str]:
     """Say what moved on a host since the plan was made.
 
     Args:
         plan: that shall be carried out.
         host: its name.
         parts: what was read now, by the read's key, as in ``HostOutcome.parts``.
+        replaced: keys of reads that do not count any more, as ``shared`` gives them.
 
     Returns:
         One line for each read that differs; empty when the host is as the plan saw it. What was
@@ -185,12 +191,45 @@ def stale(plan: Plan, host: str, parts: Mapping[str, Mapping[str, str]]) -> list
         return [f"{host} is not in the plan"]
     lines = []
     for key, seen in planned.reads.items():
+        if key in replaced:
+            continue
         now = parts.get(key)
         if now is None:
             lines.append(f"{host}: {seen.fact} was read for the plan and is not any more")
         elif moved := differing(seen.parts, now):
             lines.append(f"{host}: {seen.fact}: {', '.join(moved)}")
     return lines
+
+
+# What these read may be one service that several hosts speak to.
+_SERVICES = frozenset({"images", "influxdb", "nexus", "packages"})
+_OWN = ("//127.", "//localhost", "//[::1]")
+
+
+def shared(plan: Plan, host: str, others: Collection[str]) -> frozenset[str]:
+    """Return the reads of a host whose service other hosts of the plan change: keys.
+
+    Args:
+        plan: that is carried out.
+        host: its name.
+        others: names of hosts that the run has changed, or changes at the same time.
+    """
+    planned = plan.host(host)
+    reads = planned.reads if planned else {}
+    # A server that a host speaks to on itself is no other host's.
+    own = {_subject(key) for key in reads if any(word in key for word in _OWN)}
+    changed = {
+        _subject(step.function.removeprefix("uplift.operations."))
+        for one in plan.hosts
+        if one.name in others and one.name != host
+        for step in one.steps
+        if step.changes
+    }
+    return frozenset(key for key in reads if _subject(key) in (_SERVICES & changed) - own)
+
+
+def _subject(name: str) -> str:
+    return name.partition(".")[0]
 
 
 # Nothing but their own operations, and pyinfra's, changes what these read.
