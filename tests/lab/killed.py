@@ -1,0 +1,58 @@
+"""`uplift` in a process that kills itself: killed.py MOMENT WHAT WORDS…
+
+MOMENT is ``before`` or ``after`` a record of the journal is on the disk (WHAT: its kind), or ``in``
+an event of pyinfra (WHAT: its kind); after ``in-all`` pyinfra's process is dead as well.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from uplift.cli.main import main
+from uplift.cli.watching import JsonLines
+from uplift.rollout.journal import Journal
+from uplift.spec.rollout.event import Event, Kind
+
+_write, _tell = Journal.write, JsonLines.tell
+_child = 0
+
+
+def die(*others: int) -> NoReturn:
+    for process in (*others, os.getpid()):
+        os.kill(process, signal.SIGKILL)
+    raise AssertionError("still alive")
+
+
+def at_records(moment: str, what: str) -> None:
+    def write(self: Journal, kind: Any, **facts: Any) -> None:
+        if (moment, what) == ("before", kind):
+            die()
+        _write(self, kind, **facts)
+        if (moment, what) == ("after", kind):
+            die()
+
+    Journal.write = write  # type: ignore[method-assign]
+
+
+def at_events(moment: str, what: str) -> None:
+    def tell(self: JsonLines, record: Mapping[str, Any]) -> None:
+        global _child
+        _tell(self, record)
+        event = record.get("event")
+        if isinstance(event, Event):
+            _child = event.data["pid"] if event.kind == Kind.BEGUN else _child
+            if event.kind == what:
+                die(*([_child] if moment == "in-all" else []))
+
+    JsonLines.tell = tell  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    moment, what, *words = sys.argv[1:]
+    (at_records if moment in ("before", "after") else at_events)(moment, what)
+    sys.argv = ["uplift", *words]
+    main()
