@@ -1,7 +1,8 @@
 """`uplift` in a process that kills itself: killed.py MOMENT WHAT WORDS…
 
 MOMENT is ``before`` or ``after`` a record of the journal is on the disk (WHAT: its kind), or ``in``
-an event of pyinfra (WHAT: its kind); after ``in-all`` pyinfra's process is dead as well.
+an event of pyinfra (WHAT: its kind, and with ``+3`` so many seconds later); after ``in-all``
+pyinfra's process is dead as well.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
@@ -39,14 +41,17 @@ def at_records(moment: str, what: str) -> None:
 
 
 def at_events(moment: str, what: str) -> None:
+    kind, _, later = what.partition("+")
+
     def tell(self: JsonLines, record: Mapping[str, Any]) -> None:
         global _child
         _tell(self, record)
         event = record.get("event")
         if isinstance(event, Event):
             _child = event.data["pid"] if event.kind == Kind.BEGUN else _child
-            if event.kind == what:
-                die(*([_child] if moment == "in-all" else []))
+            if event.kind == kind:
+                others = [_child] if moment == "in-all" else []
+                threading.Timer(float(later or 0), die, others).start()
 
     JsonLines.tell = tell  # type: ignore[method-assign]
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,8 @@ pytest_plugins = ["tests.lab.app_box"]
 
 PROJECT = Path(__file__).parents[2]
 GATE = "tests/lab/rollout_gate_app.py"
+LIMIT = 900  # seconds, on a slow machine
+ROLLOUT = ("rollout", "inventories/rollout.py", "deploys/app.py", "-y", "--json")
 NAMES = ("lab-1", "lab-2", "lab-3")
 INVENTORY = """
 import json
@@ -41,6 +45,7 @@ class Fleet:
     uplift: Run
     ssh: Run
     hosts: list[dict[str, Any]]
+    environment: Mapping[str, str]
 
     def want(self, tag: str, others: Mapping[str, str] | None = None, **fields: Any) -> None:
         """Write settings: a release for every host, or another one for some."""
@@ -50,10 +55,28 @@ class Fleet:
 
     def rollout(self, *more: str) -> tuple[int, dict[str, Any], str]:
         """Roll out; return exit code, result, and what was printed beside it."""
-        words = ["rollout", "inventories/rollout.py", "deploys/app.py", "-y", "--json", *more]
+        return self.call(*ROLLOUT, *more)
+
+    def call(self, *words: str) -> tuple[int, dict[str, Any], str]:
+        """Run `uplift`; return exit code, result, and what was printed beside it."""
         done = self.uplift(*words, check=False, cwd=self.folder)
         last = [line for line in done.stdout.splitlines() if '"kind": "result"' in line]
         return done.returncode, json.loads(last[-1]) if last else {}, done.stderr
+
+    def killed(self, moment: str, what: str, *words: str) -> None:
+        """Run `uplift` until it kills itself at a moment: see killed.py."""
+        killing = [sys.executable, "-P", str(PROJECT / "tests/lab/killed.py"), moment, what]
+        done = subprocess.run(
+            [*killing, *words],
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
+            check=False,
+        )
+        assert done.returncode == -signal.SIGKILL, (done.stdout, done.stderr)
 
     def sh(self, host: str, script: str) -> str:
         """Run a script as root."""
@@ -101,6 +124,7 @@ def whole(
     uplift: Run,
     ssh: Run,
     pyinfra: Run,
+    environment: dict[str, str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Fleet]:
     """The hosts with Docker; the application is taken away afterwards."""
@@ -116,7 +140,7 @@ def whole(
     (folder / "inventories/rollout.py").write_text(INVENTORY)
     limits = [word for name in NAMES for word in ("--limit", name)]
     pyinfra("inventories/lab.py", "deploys/docker.py", *limits, "-y")
-    fleet = Fleet(folder, uplift, ssh, hosts)
+    fleet = Fleet(folder, uplift, ssh, hosts, environment)
     yield fleet
     for name in NAMES:
         fleet.sh(
@@ -222,3 +246,65 @@ def test_a_revert_that_could_not_undo_everything_is_refused_before_the_start(old
     assert code == 1, errors
     assert "cannot put back HAProxy" in result["stopped"]
     assert old.versions() == ["1.4.0"] * 3
+
+
+END = {"resume": ("resume",), "abort": ("abort", "--revert")}
+# In the switch: before it, in its middle, and with pyinfra alive; and around its records.
+FORTH = [("in-all", "change"), ("in-all", "change+3"), ("in", "change+3")]
+FORTH += [("before", "done"), ("after", "done"), ("after", "committed")]
+BACK = [("after", "interrupted"), ("after", "reverting")]
+BACK += [("before", "reverted"), ("after", "reverted")]
+
+
+@pytest.mark.crash
+@pytest.mark.parametrize("end", END)
+@pytest.mark.parametrize(("moment", "what"), FORTH, ids=[" ".join(one) for one in FORTH])
+def test_traffic_is_served_while_a_controller_is_killed_around_a_switch(
+    old: Fleet, moment: str, what: str, end: str
+) -> None:
+    before = old.digests()
+    old.want("2.0.0-uv")
+    with old.prober("lab-1") as first, old.prober("lab-2") as second:
+        old.killed(moment, what, *ROLLOUT, "--no-gate", "--waves", "1,2")
+        code, result, errors = old.call(*END[end], "--json")
+    assert first.failures + second.failures == []
+    assert set(first.answers + second.answers) <= {"1.4.0", "2.0.0"}
+    if end == "resume":
+        assert code == 0, (errors, result)
+        assert old.versions() == ["2.0.0"] * 3
+    else:
+        assert code == 1, (errors, result)
+        assert old.digests() == before
+
+
+@pytest.mark.crash
+@pytest.mark.parametrize("end", END)
+@pytest.mark.parametrize(("moment", "kind"), BACK, ids=[" ".join(one) for one in BACK])
+def test_traffic_is_served_while_a_controller_is_killed_on_the_way_back(
+    old: Fleet, moment: str, kind: str, end: str
+) -> None:
+    """Resumed or given up, the way back is gone to its end."""
+    before = old.digests()
+    old.want("2.0.0-uv", {"lab-2": "2.1.0-uv"})
+    with old.prober("lab-1") as first, old.prober("lab-2") as second:
+        options = ("--no-gate", "--waves", "1,1,1", "--on-failure", "revert-fleet")
+        old.killed(moment, kind, *ROLLOUT, *options)
+        code, result, errors = old.call(*END[end], "--json")
+    assert first.failures + second.failures == []
+    assert (code, result["outcome"]) == (1, "reverted"), (errors, result)
+    assert old.versions() == ["1.4.0"] * 3
+    assert old.digests() == before
+
+
+@pytest.mark.crash
+def test_an_abort_that_was_killed_in_the_switch_back_is_repeated(old: Fleet) -> None:
+    before = old.digests()
+    old.want("2.0.0-uv", {"lab-2": "2.1.0-uv"})
+    code, result, errors = old.rollout("--no-gate", "--waves", "1,1,1")
+    assert code == 3, (errors, result)
+    with old.prober("lab-1") as first:
+        old.killed("in-all", "change+3", "abort", "--revert", "--json")
+        code, result, errors = old.call("abort", "--revert", "--json")
+    assert first.failures == []
+    assert (code, result["outcome"]) == (1, "reverted"), (errors, result)
+    assert old.digests() == before
