@@ -101,9 +101,23 @@ class Project:
         """Run a script as root."""
         return str(self.ssh(host, f"sudo sh -c {shlex.quote(script)}", check).stdout).strip()
 
+    def locks(self, *standings: str) -> set[str]:
+        """Return the hosts whose locks stand so."""
+        words = ("lock", "status", "inventories/lab.py", "--json")
+        found = json.loads(self.uplift(*words, check=False, cwd=self.folder).stdout)["hosts"]
+        return {one["host"] for one in found if one["state"] in standings}
+
     def versions(self) -> list[str]:
         """Return what each host has."""
         return [self.sh(name, "cat /etc/uplift-test").partition(" ")[2] for name in NAMES]
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    """Wait until something is so."""
+    end = time.monotonic() + LIMIT
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.5)
 
 
 def lines(text: str) -> list[dict[str, Any]]:

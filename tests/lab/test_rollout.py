@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import time
 
 import pytest
-from tests.lab.rollout_box import GATE, LIMIT, NAMES, Project, lines, steps
+from tests.lab.rollout_box import GATE, LIMIT, NAMES, Project, lines, steps, wait_for
 
 pytest_plugins = ["tests.lab.rollout_box"]
 
@@ -196,3 +197,30 @@ def test_a_wave_that_turns_bad_while_it_bakes_is_held(project: Project) -> None:
     assert child.returncode == 3, errors
     assert project.versions() == ["two", "one", "one"]
     assert "test_nobody_has_left_a_mark" in out
+
+
+@pytest.mark.slow
+def test_a_killed_run_is_ended_where_its_hosts_are_reached_and_the_others_are_named(
+    project: Project, lab_name: str
+) -> None:
+    project.sh("lab-1", "touch /etc/uplift-test-slow")
+    child = project.started(*project.words("--no-gate", waves="1,100%"))
+    project.until("intent")
+    os.killpg(child.pid, signal.SIGKILL)
+    child.communicate()
+    assert project.locks("held") == set(NAMES)
+    stopped = f"uplift-{lab_name}-lab-3"
+    subprocess.run(["docker", "pause", stopped], check=True, capture_output=True)
+    try:
+        code, told, errors = project.call("abort", "--json")
+        assert code == 3, errors
+        assert told[-1]["outcome"] == "aborted"
+        assert "lab-3: " in told[-1]["stopped"]
+        assert "by itself 60 s after" in told[-1]["stopped"]
+        assert project.call("resume", "--json")[0] == 64
+        assert project.locks("free") == {"lab-1", "lab-2"}
+    finally:
+        subprocess.run(["docker", "unpause", stopped], check=True, capture_output=True)
+    wait_for(lambda: not project.locks("held", "taking"))
+    code, _, errors = project.rollout("--no-gate", waves="100%", version="three")
+    assert code == 0, errors

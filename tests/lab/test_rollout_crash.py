@@ -11,13 +11,13 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.lab.rollout_box import GATE, LIMIT, NAMES, Project, lines
+from tests.lab.rollout_box import GATE, LIMIT, NAMES, Project, lines, wait_for
 
 from uplift.rollout.journal import read, records
 from uplift.spec.rollout.event import Kind
@@ -191,15 +191,9 @@ class Stage:
             there = self.project.sh(name, f"cat /var/lib/uplift/runs/{run.id}.jsonl 2>&1 || :")
             assert {(name, one["kind"]) for one in lines(there)} <= told
 
-    def locks(self) -> str:
-        """Return what `uplift lock status` says."""
-        words = ("lock", "status", "inventories/lab.py")
-        return str(self.project.uplift(*words, check=False, cwd=self.project.folder).stdout)
-
     def free(self) -> bool:
         """Tell whether no run has a host."""
-        found = self.locks()
-        return "held" not in found and "taking" not in found
+        return not self.project.locks("held", "taking")
 
 
 @pytest.fixture
@@ -228,7 +222,7 @@ def test_a_controller_that_is_killed_leaves_what_its_journal_says(
     assert (written[-1] == kind) == (moment == "after"), written
     if run.over:
         assert stage.project.call(end, "--json")[0] == 64
-        until(stage.free)  # for as long as its lease
+        wait_for(stage.free)  # for as long as its lease
         return
     # Without a pause: the locks that it has left behind are its own.
     if end == "abort":
@@ -242,13 +236,13 @@ def test_a_controller_that_is_killed_leaves_what_its_journal_says(
         assert tuple(stage.project.versions()) == scene.versions
         assert ("intent" in stage.kinds()[len(written) :]) <= scene.forward
     stage.check()
-    assert stage.free(), stage.locks()
+    assert stage.free()
 
 
 def resumed_after_approval(stage: Stage, scene: Scene) -> None:
     """A pause that nobody has ended yet is not over because its controller was killed."""
     child = stage.project.started("resume", "--json")
-    until(lambda: stage.kinds().count("paused") == 2)
+    wait_for(lambda: stage.kinds().count("paused") == 2)
     assert stage.project.versions() == ["two", "one", "one"]
     stage.project.uplift("approve", cwd=stage.project.folder)
     _, errors = child.communicate(timeout=LIMIT)
@@ -303,17 +297,17 @@ def test_a_controller_that_was_stopped_while_another_took_over_changes_nothing_a
     processes = [asleep.pid]
     try:
         for name in NAMES:
-            until(lambda name=name: project.sh(name, f"ls {BOX}") == "begun")
+            wait_for(lambda name=name: project.sh(name, f"ls {BOX}") == "begun")
         folder = project.runs()[-1]
         processes += children(asleep.pid) if whole else []
         for process in processes:
             os.kill(process, signal.SIGSTOP)
-        until(lambda: all(is_stopped(process) for process in processes))
-        until(stage.free)
+        wait_for(lambda: all(is_stopped(process) for process in processes))
+        wait_for(stage.free)
         newer = project.started(*project.words(*short, waves="100%", version="three"))
         token = read(folder).token
         for name in NAMES:
-            until(lambda name=name: fence(project, name) > token)
+            wait_for(lambda name=name: fence(project, name) > token)
             # It waits for what the old run still does there.
             project.sh(name, f"touch {BOX}/go")
         _, errors = newer.communicate(timeout=LIMIT)
@@ -340,14 +334,6 @@ def test_a_controller_that_was_stopped_while_another_took_over_changes_nothing_a
         there = lines(project.sh(name, f"cat /var/lib/uplift/runs/{folder.name}.jsonl"))
         assert [one["kind"] for one in there] == ["intent"]
     assert stage.free()
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for something."""
-    end = time.monotonic() + LIMIT
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.5)
 
 
 def children(process: int) -> list[int]:

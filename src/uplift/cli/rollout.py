@@ -15,7 +15,7 @@ from rich.table import Table
 
 from uplift.cli.output import error, progress, results
 from uplift.cli.plan import pairs
-from uplift.cli.watching import watch
+from uplift.cli.watching import said, watch
 from uplift.remote import inventory as inventories
 from uplift.remote.inventory import InventoryHost
 from uplift.rollout.run import Request, Result, begin, described, waves
@@ -121,7 +121,7 @@ def table(result: Result) -> Table:
             found.add_row(
                 str(number),
                 escape(name),
-                result.run.hosts[name],
+                said(result.run.hosts[name]),
                 str(len(result.run.changed.get(name, ()))),
                 escape(_serves(serving)),
             )

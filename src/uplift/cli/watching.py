@@ -11,6 +11,7 @@ from typing import Any, Protocol, Self
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from uplift.cli.output import progress
 from uplift.rollout.child import Event
@@ -26,6 +27,7 @@ _COLOURS = {
     "not-reverted": "bold red",
     "waiting": "dim",
 }
+_SAID = {"intent": "changing"}
 _SHOWN = ("change", "host-error", "refused", "stale", "unread")
 _WIDTH = 60  # characters of a host's last event in the table
 _ROWS = 20  # hosts that the table names at once
@@ -107,6 +109,7 @@ class LiveTable(_Context):
         self._steps: dict[str, str] = {}
         self._since: dict[str, float] = {}
         self._last: dict[str, str] = {}
+        self._now = "reaches the hosts, and locks them"
         self._live = Live(console=progress, refresh_per_second=2, get_renderable=self._table)
 
     def __enter__(self) -> Self:
@@ -127,6 +130,9 @@ class LiveTable(_Context):
         if kind == "begun":
             self._waves = [list(wave) for wave in record["request"]["waves"]]
             self._known = frozenset(name for wave in self._waves for name in wave)
+            self._live.console.print(f"run {record['run']}")
+        elif kind == "step":
+            self._now = record["words"]
         elif kind == "event":
             self._event(record["event"])
         elif host in self._known and kind != "warning":
@@ -145,12 +151,13 @@ class LiveTable(_Context):
             self._last[event.host] = event.text.partition("\n")[0]
 
     def _table(self) -> Table:
-        table = Table("wave", "host", "step", "for", "last")
+        caption = Text(f"{self._now} …", overflow="ellipsis", no_wrap=True)
+        table = Table("wave", "host", "step", "for", "last", caption=caption)
         left = _ROWS
         for number, wave in enumerate(self._waves, start=1):
             at = [self._steps.get(name, "waiting") for name in wave]
-            counts = ", ".join(f"{at.count(step)} {step}" for step in dict.fromkeys(at))
-            table.add_row(str(number), f"{len(wave)} hosts", counts)
+            counts = ", ".join(f"{at.count(step)} {said(step)}" for step in dict.fromkeys(at))
+            table.add_row(str(number), f"{len(wave)} host{'s' * (len(wave) != 1)}", counts)
             busy = [name for name in wave if self._steps.get(name, "waiting") not in _QUIET]
             for name in busy[:left]:
                 self._add(table, name)
@@ -162,7 +169,16 @@ class LiveTable(_Context):
         colour = _COLOURS.get(step, "default")
         lasted = f"{time.monotonic() - self._since[name]:.0f} s"
         shown = escape(self._last.get(name, "")[:_WIDTH])
-        table.add_row("", f"  {escape(name)}", f"[{colour}]{step}[/]", lasted, shown)
+        table.add_row("", f"  {escape(name)}", f"[{colour}]{said(step)}[/]", lasted, shown)
+
+
+def said(step: str) -> str:
+    """Return the word that people see for a step of a host.
+
+    Args:
+        step: of the journal.
+    """
+    return _SAID.get(step, step)
 
 
 def words(record: Mapping[str, Any]) -> list[str]:
@@ -239,6 +255,7 @@ def _warning(record: Mapping[str, Any]) -> list[str]:
 
 _WORDS: Mapping[str, Callable[[Mapping[str, Any]], list[str]]] = {
     "begun": _begun,
+    "step": lambda record: [f"[dim]{escape(record['words'])} …[/]"],
     "ready": lambda _: ["every host that is reached can be changed"],
     "wave": _wave,
     "baseline": _failures,

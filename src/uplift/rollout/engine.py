@@ -122,6 +122,7 @@ class Engine:
         self._check()
         expect = self._expected(todo)
         self._intend(todo)
+        self.step(f"changes {', '.join(todo)}")
         outcome = self.apply(todo, f"wave-{number}", expect=expect)
         good = self._record(todo, outcome)
         self._spend()
@@ -137,6 +138,7 @@ class Engine:
         """
         known = {name for name in self.run.baseline if name in self.run.touched}
         if fresh := [name for name in todo if name not in known]:
+            self._tests(number)
             found = self.gate.failures(fresh, f"wave-{number}-before")
             failures = [asdict(one) for one in found]
             self.journal.write("baseline", wave=number, hosts=fresh, failures=failures)
@@ -282,6 +284,7 @@ class Engine:
         """Compare the gate with its baseline; return the hosts on which it is no worse."""
         if not self.gate.tests:
             return list(hosts)
+        self._tests(number)
         found = self.gate.compared(hosts, before, f"wave-{number}-{when}")
         self.journal.write("gate", wave=number, when=when, hosts=list(hosts), **_plain(found))
         worse = {one.host for one in found.new}
@@ -291,6 +294,18 @@ class Engine:
         self.mark(sorted(worse), "rejected")
         self._spend()
         return [name for name in hosts if name not in worse]
+
+    def _tests(self, number: int) -> None:
+        if self.gate.tests:
+            self.step(f"runs the gate of wave {number}")
+
+    def step(self, words: str) -> None:
+        """Tell what takes its time from now on.
+
+        Args:
+            words: for people.
+        """
+        self.tell({"kind": "step", "words": words})
 
     def _bake(self, number: int, hosts: list[str], before: Sequence[Failure]) -> list[str]:
         """Let the wave pass its gate again and again until its time is over."""

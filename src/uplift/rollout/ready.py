@@ -36,7 +36,9 @@ def ready(engine: Engine, hosts: Sequence[str]) -> dict[str, Any]:
         Stop: a host cannot be changed, or not be put back as the policy wants; the words name each
             one with its reason.
     """
-    engine.lock.note("looks whether every host can be changed")
+    words = "looks whether every host can be changed"
+    engine.lock.note(words)
+    engine.step(words)
     looked, serving = engine.fleet.each(_look), engine.serving()
     problems = [f"{name}: {looked[name]}" for name in hosts if looked[name]]
     problems += [str(serving[name]) for name in hosts if isinstance(serving[name], UpliftError)]

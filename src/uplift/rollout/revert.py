@@ -56,7 +56,9 @@ def _put_back(engine: Engine, waves: Sequence[Sequence[str]]) -> bool:
 
 
 def _hosts(engine: Engine, number: int, hosts: Sequence[str]) -> bool:
-    engine.lock.note(f"puts back {', '.join(hosts)}")
+    words = f"puts back {', '.join(hosts)}"
+    engine.lock.note(words)
+    engine.step(words)
     engine.journal.write_each("reverting", hosts)
     engine.mark(hosts, "reverting")
     outcome = engine.apply(

@@ -1,0 +1,48 @@
+"""What people see of a rollout while it goes on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+
+from uplift.cli.watching import LiveTable, words
+from uplift.spec.rollout.event import Event
+
+REQUEST = {"waves": [["h1"], ["h2", "h3"]]}
+
+
+def shown(*told: dict[str, Any]) -> str:
+    """Return the table after things that happened."""
+    table = LiveTable()
+    for record in told:
+        table.tell(record)
+    console = Console(width=100)
+    with console.capture() as captured:
+        console.print(table._table())
+    return captured.get()
+
+
+def test_the_table_shows_waves_hosts_and_what_takes_its_time() -> None:
+    found = shown(
+        {"kind": "begun", "run": "r1", "request": REQUEST},
+        {"kind": "step", "words": "changes h1"},
+        {"kind": "intent", "host": "h1"},
+        {"kind": "event", "event": Event("host-start", "h1", "Install [uv]")},
+    )
+    assert "1 host " in found
+    assert "2 hosts" in found
+    assert "2 waiting" in found
+    assert "1 changing" in found
+    assert "Install [uv] …" in found
+    assert "changes h1 …" in found
+
+
+def test_before_the_first_record_the_table_says_that_hosts_are_reached() -> None:
+    assert "reaches the hosts, and locks them …" in shown()
+
+
+def test_a_step_is_a_line_where_there_is_no_terminal() -> None:
+    assert words({"kind": "step", "words": "runs the gate of wave 1"}) == [
+        "[dim]runs the gate of wave 1 …[/]"
+    ]
