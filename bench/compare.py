@@ -14,6 +14,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import raw
 import work
 
 BIN = work.ROOT / ".venv" / "bin"
@@ -151,7 +153,7 @@ def floor(hosts: list[Host]) -> None:
 def run(way: Way, hosts: list[Host]) -> dict[str, Any]:
     """Do the work once and return how long it took and what sshd saw."""
     since = datetime.now(UTC).isoformat()
-    load = os.getloadavg()[0]
+    load = raw.load()
     before = os.times()
     began = time.monotonic()
     if way.writes:
@@ -184,7 +186,7 @@ def run(way: Way, hosts: list[Host]) -> dict[str, Any]:
         "seconds": round(seconds, 3),
         "controller_cpu": round(cpu, 3),
         "sessions_a_host": sessions(hosts, since),
-        "load_before": round(load, 2),
+        **load,
     }
 
 
@@ -227,8 +229,6 @@ def versions() -> dict[str, str]:
         "ansible-core": theirs["ansible-core"],
         "mitogen": theirs["mitogen"],
         "openssh": openssh.split(",")[0],
-        "kernel": platform.release(),
-        "cpus": str(os.cpu_count()),
     }
 
 
@@ -243,28 +243,18 @@ def main() -> None:
     hosts = json.loads(arguments.lab.read_text())["hosts"]
     chosen = [way for way in ways() if way.name not in arguments.skip]
     work.write_project(hosts)
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H%M%SZ")
-    results = work.ROOT / "bench" / "results" / f"{now}-clients.jsonl"
-    with results.open("x") as out:
-        print(json.dumps({"date": now, **versions()}), file=out, flush=True)
-        for repeat in range(arguments.repeat):
-            for count in (int(word) for word in arguments.hosts.split(",")):
-                _round(repeat, hosts[:count], out, chosen)
-    print(results)
+    counts = [int(word) for word in arguments.hosts.split(",")]
+    rounds = [(repeat, count) for repeat in range(arguments.repeat) for count in counts]
+    lines = (line for repeat, count in rounds for line in _round(repeat, hosts[:count], chosen))
+    raw.keep("clients", versions(), lines)
 
 
-def _round(repeat: int, hosts: list[Host], out: Any, order: list[Way]) -> None:
+def _round(repeat: int, hosts: list[Host], order: list[Way]) -> Iterator[raw.Line]:
     """Measure every way once; each round starts with another, so that none is always first."""
     order = order[repeat % len(order) :] + order[: repeat % len(order)]
     for way in order:
         for found in measure(way, hosts):
-            line = {"way": way.name, "hosts": len(hosts), "repeat": repeat, **found}
-            print(json.dumps(line), file=out, flush=True)
-            print(
-                f"{line['hosts']:>3} hosts  {way.name:<20} {found['run']:<7}"
-                f"{found['seconds']:>7.1f} s  {found['sessions_a_host']:>5.1f} sessions",
-                file=sys.stderr,
-            )
+            yield {"way": way.name, "hosts": len(hosts), "repeat": repeat, **found}
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 A prober on the host asks Redis again and again through its published port: what counts is the
 longest time between two answers. Results go to bench/results/ as JSON lines, and to the terminal as
-Markdown; `--table FILE` prints those of an earlier run.
+Markdown.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import compare
+import raw
 import table
 import work
+from lab import lab_host
+from raw import Line
 
 LIMIT = 900  # seconds for one step
 COUNT = 20
@@ -34,7 +35,6 @@ IMAGE = "registry:5000/redis:8"
 STOP = "/run/uplift-bench-stop"
 
 Host = dict[str, Any]
-Line = dict[str, Any]
 
 # One line a try: microseconds, and whether the server answered.
 _PROBE = f"""
@@ -166,7 +166,7 @@ def replacements(bench: Bench, repeat: int, megabytes: int) -> Iterator[Line]:
     if megabytes:
         bench.sh(f"docker exec redis sh -c 'head -c {megabytes}M /dev/urandom >/data/filler'; sync")
     for number in range(1, repeat + 1):
-        load = round(os.getloadavg()[0], 2)
+        load = raw.load()
         with bench.probed() as own:
             bench.sh("docker stop redis && docker start redis")
         with bench.probed() as ours:
@@ -174,9 +174,10 @@ def replacements(bench: Bench, repeat: int, megabytes: int) -> Iterator[Line]:
         told = re.search(r"healthy after ([0-9.]+) s", said)
         if told is None:
             sys.exit(f"it was not replaced:\n{said}")
-        common = {"megabytes": megabytes, "repeat": number, "load_before": load}
-        yield {"what": "stop and start", "seconds": own[0], **common}
-        yield {"what": "replacement", "seconds": ours[0], "told": float(told[1]), **common}
+        common = {"megabytes": megabytes, "repeat": number, **load}
+        yield {"what": "stop and start", "seconds": round(own[0], 3), **common}
+        seconds = {"seconds": round(ours[0], 3), "told": float(told[1])}
+        yield {"what": "replacement", **seconds, **common}
 
 
 def reading(bench: Bench, repeat: int) -> Iterator[Line]:
@@ -186,7 +187,7 @@ def reading(bench: Bench, repeat: int) -> Iterator[Line]:
     bench.pyinfra(containers=work_)
     for number in range(1, repeat + 1):
         for what, containers in (("read 0 containers", []), (f"read {COUNT} containers", work_)):
-            load = round(os.getloadavg()[0], 2)
+            load = raw.load()
             before = bench.sessions()
             began = time.monotonic()
             said = bench.pyinfra(containers=containers) if containers else bench.pyinfra()
@@ -195,18 +196,17 @@ def reading(bench: Bench, repeat: int) -> Iterator[Line]:
                 sys.exit(f"something was changed:\n{said}")
             yield {
                 "what": what,
-                "seconds": seconds,
+                "seconds": round(seconds, 3),
                 # The second count counts itself.
                 "commands": bench.sessions() - before - 1,
                 "repeat": number,
-                "load_before": load,
+                **load,
             }
 
 
 def show(lines: list[Line]) -> None:
     """Print the results as Markdown."""
-    for first in (line for line in lines if "what" not in line):
-        print("; ".join(f"{key} {value}" for key, value in first.items()))
+    raw.show_head(lines)
     found = [line for line in lines if "what" in line]
     print("\n| seconds without an answer | empty volume | 1 GiB in the volume |\n|---|---|---|")
     cells: dict[tuple[str, int], list[float]] = defaultdict(list)
@@ -220,62 +220,23 @@ def show(lines: list[Line]) -> None:
         own = [line for line in found if line["what"] == what]
         row = (table.cell([line[key] for line in own]) for key in ("seconds", "commands"))
         print(f"| {what} | {' | '.join(row)} |")
-    print(f"\nLoad of the machine before a run: {table.cell([it['load_before'] for it in found])}.")
 
 
-def lab_host(name: str, needs: str, *parts: str) -> Host:
-    """Bring up the lab and return its host, with an image in its registry and some deploys."""
-    uplift = str(compare.BIN / "uplift")
-    words = ["--name", name, "--hosts", "1", "--json"]
-    done = subprocess.run([uplift, "lab", "up", *words], stdout=subprocess.PIPE, check=True)
-    image = [uplift, "lab", "image", needs, "--name", name]
-    subprocess.run(image, stdout=subprocess.DEVNULL, check=True)
-    host: Host = json.loads(done.stdout)["hosts"][0]
-    for part in parts:
-        subprocess.run(
-            [str(compare.BIN / "pyinfra"), "inventories/lab.py", f"deploys/{part}.py", "-y"],
-            cwd=work.ROOT,
-            env={**os.environ, "UPLIFT_LAB": name},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=True,
-        )
-    return host
+def measured(bench: Bench, repeat: int) -> Iterator[Line]:
+    """Measure everything, and clean up."""
+    yield from replacements(bench, repeat, 0)
+    yield from replacements(bench, repeat, GIBIBYTE)
+    yield from reading(bench, repeat)
+    clean(bench)
 
 
-def main() -> None:
-    """Measure, and write results as they come."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--lab", default="bench-c", help="which lab; made when it is not there")
-    parser.add_argument("--repeat", type=int, default=5)
-    parser.add_argument("--table", type=Path, metavar="FILE", help="only print these results")
-    arguments = parser.parse_args()
-    if arguments.table:
-        show([json.loads(line) for line in arguments.table.read_text().splitlines()])
-        return
-    bench = Bench(arguments.lab, lab_host(arguments.lab, "redis", "docker"))
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H%M%SZ")
-    results = work.ROOT / "bench" / "results" / f"{now}-containers.jsonl"
+def measure(given: argparse.Namespace) -> tuple[Line, Iterator[Line]]:
+    """Bring the host up, and say what is measured there."""
+    bench = Bench(given.lab, lab_host(given.lab, "redis", "docker"))
     docker = bench.sh("docker version --format '{{.Server.Version}}'")
     place = bench.sh("stat -f -c %T $(docker info --format '{{.DockerRootDir}}')")
-    head = {"date": now, "docker": docker, "disk": place, "cpus": os.cpu_count()}
-    parts: list[Callable[[], Iterator[Line]]] = [
-        lambda: replacements(bench, arguments.repeat, 0),
-        lambda: replacements(bench, arguments.repeat, GIBIBYTE),
-        lambda: reading(bench, arguments.repeat),
-    ]
-    lines: list[Line] = [head]
-    with results.open("x") as out:
-        print(json.dumps(head), file=out, flush=True)
-        for part in parts:
-            for line in part():
-                lines.append({**line, "seconds": round(line["seconds"], 3)})
-                print(json.dumps(lines[-1]), file=out, flush=True)
-                print(lines[-1], file=sys.stderr)
-    clean(bench)
-    show(lines)
-    print(results)
+    return {"docker": docker, "disk": place}, measured(bench, given.repeat)
 
 
 if __name__ == "__main__":
-    main()
+    raw.measured("containers", measure, show, about=__doc__, lab="bench-c")
