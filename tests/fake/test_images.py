@@ -69,6 +69,7 @@ case "$*" in
     [ ! -e "$BOX/denied" ] || { echo "denied: requested access to the resource is denied"; exit 1; }
     echo "$2" >>"$BOX/pushed" ;;
   "pull "*) ;;
+  "ps "*) [ ! -e "$BOX/blind" ] || exit 1 ;;
   *) echo "unknown: $*" >&2; exit 64 ;;
 esac
 """
@@ -172,6 +173,17 @@ def test_a_build_pushes_the_fixed_tag_first_and_leaves_nothing_behind(box: Box) 
     assert os.access(box.folder / "source/run", os.X_OK)
     assert box.read("state/images/pushed") == f"{made.fixed} {DIGEST}\n"
     assert left_behind() <= before
+
+
+def test_images_of_earlier_builds_stay_where_containers_cannot_be_read(box: Box) -> None:
+    (box.folder / "state/images").mkdir(parents=True)
+    old = "".join(f"{inputs().image.name}:1-uv-{number} {DIGEST}\n" for number in range(9))
+    box.put("state/images/pushed", old)
+    box.put("blind")
+    done = build(box)
+    assert done.returncode == 0
+    assert "images of earlier builds stay" in done.stdout
+    assert "image ls" not in box.read("calls") and "image rm" not in box.read("calls")
 
 
 def test_a_login_is_given_to_the_build_alone_and_stands_in_no_argument(box: Box) -> None:

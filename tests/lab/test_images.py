@@ -258,6 +258,48 @@ def test_the_cache_is_cut_to_its_limit_and_what_is_left_serves_the_next_build(
         assert 30 <= size <= 60
 
 
+@pytest.mark.slow
+def test_images_of_earlier_builds_go_but_not_what_anything_needs(
+    box: Box, small: Callable[..., dict[str, Any]]
+) -> None:
+    name = f"{REPOSITORY}-kept"
+    source = box.folder / "kept"
+    source.mkdir()
+    (source / "Dockerfile").write_text(DOCKERFILE)
+    named = small(name=name, version="1.0.0")
+
+    def build(number: int) -> None:
+        (source / "words").write_text(secrets.token_hex(8))
+        one = small(name=name, version=f"6.0.{number}", source=str(source))
+        assert box.apply(named, one, keep=2) == 0, box.said
+
+    def there() -> set[str]:
+        found = box.sh(f"docker image ls --format '{{{{.Tag}}}}' {name}").split()
+        return {tag.partition("-")[0] for tag in found}
+
+    box.sh(f"docker images -q {name} | sort -u | xargs -r docker rmi -f")
+    record = "/var/lib/uplift/releases/uplift-test-kept"
+    try:
+        build(1)
+        box.sh(f"docker create --name {CONTAINER}-kept {name}:6.0.1-dockerfile")
+        build(2)
+        id = box.sh(f"docker image inspect -f '{{{{.Id}}}}' {name}:6.0.2-dockerfile")
+        box.sh(f"mkdir -p {record}/1; printf 'outcome good\nlocal {id}\n' >{record}/1/outcome")
+        build(3)
+        box.sh(f"docker tag {name}:6.0.3-dockerfile elsewhere/kept:1")
+        build(4)
+        build(5)
+        # The oldest is named by the settings, one has a container, and one is a way back.
+        assert there() == {"1.0.0", "6.0.1", "6.0.2", "6.0.4", "6.0.5"}
+        assert box.sh("docker image ls -q elsewhere/kept:1") != ""
+        box.sh(f"docker rm {CONTAINER}-kept; rm -r {record}")
+        build(6)
+        assert there() == {"1.0.0", "6.0.5", "6.0.6"}
+    finally:
+        box.sh(f"docker rm -f {CONTAINER}-kept; rm -rf {record}; docker rmi elsewhere/kept:1")
+        box.sh(f"docker images -q {name} | sort -u | xargs -r docker rmi -f")
+
+
 def megabytes(said: str) -> int:
     """Return a size as BuildKit writes it."""
     number, unit = re.fullmatch(r"([0-9.]+)([kMG]?B)", said).groups()  # type: ignore[union-attr]

@@ -11,7 +11,9 @@ from uplift.operations import images_shell as shell
 from uplift.operations.images_gate import GATE, patterns, put
 from uplift.operations.images_work import archive
 from uplift.secrets import resolve
+from uplift.spec.app.release import RELEASES
 from uplift.spec.container.image import Reference
+from uplift.spec.container.state import STATE
 from uplift.spec.images import Images, Inputs, Todo
 from uplift.spec.images.listing import address
 from uplift.spec.secret import Secret
@@ -34,7 +36,16 @@ def script(settings: Images, todo: Todo) -> str:
         UpliftError: a secret is missing, or too short to be looked for.
     """
     inputs = todo.inputs
-    head = _head(inputs, limit=settings.cache_limit, there=todo.digest)
+    kept = [one.moving for one in settings.build if one.name == inputs.image.name]
+    head = _head(
+        inputs,
+        limit=settings.cache_limit,
+        there=todo.digest,
+        keep=str(settings.keep),
+        kept=" ".join(kept),
+        releases=RELEASES,
+        containers=STATE,
+    )
     several = len(inputs.image.platforms) > 1
     move = shell.MOVE_LIST if several else shell.MOVE
     if todo.action == "tag":
@@ -43,7 +54,7 @@ def script(settings: Images, todo: Todo) -> str:
     build = _build(settings, inputs, secrets)
     push = shell.SEVERAL if several else shell.ONE
     begin = (head, shell.BEGIN, ASK, GATE, _patterns(inputs, secrets), _unpack(inputs), build)
-    return "".join((*begin, shell.BUILD, push, move, shell.PRUNE))
+    return "".join((*begin, shell.BUILD, push, move, shell.PRUNE, shell.FORGET))
 
 
 def looking(inputs: Inputs, tools: str) -> str:

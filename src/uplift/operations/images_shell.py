@@ -188,3 +188,35 @@ PRUNE = r"""
 docker buildx --builder default prune -f --keep-storage "$limit" >/dev/null 2>&1 ||
   echo "images: the builder's cache could not be cut"
 """
+
+FORGET = r"""
+# Images of earlier builds are at their registry. Those stay here that a container has, that a
+# release on this host ran, and that the settings name.
+stays() {
+  grep -qsxF "$1" "$work/used" || grep -qsx "local $1" "$releases"/*/*/outcome ||
+    grep -qsF " $1" "$containers"/*/releases || {
+    for tag in $kept; do
+      [ "$(docker image inspect --format '{{.Id}}' "$name:$tag" 2>/dev/null)" != "$1" ] || return 0
+    done
+    return 1
+  }
+}
+# $1 what one build pushed, with its parts for platforms: only names of this repository go.
+forget() {
+  for id in $(docker image ls -q --no-trunc --filter "reference=$1*" | sort -u); do
+    ! stays "$id" || continue
+    names=$(docker image inspect --format '{{join .RepoTags " "}} {{join .RepoDigests " "}}' "$id")
+    for one in $names; do
+      case $one in "$name:"* | "$name@"*) docker image rm "$one" >/dev/null 2>&1 ;; esac
+    done
+  done
+}
+if ids=$(docker ps -aq --no-trunc) && { [ -z "$ids" ] ||
+    docker inspect --type container --format '{{.Image}}' $ids >"$work/used"; } 2>/dev/null
+then
+  awk -v name="$name:" 'index($1, name) == 1 { print $1 }' "$record" | head -n "-$keep" \
+    >"$work/old"
+  while IFS= read -r old; do forget "$old"; done <"$work/old"
+else echo "images: what containers have could not be read: images of earlier builds stay"
+fi
+"""

@@ -158,6 +158,7 @@ class Images(Block):
         network: of the steps of a build; ``host``: where the host's own name service is needed.
         max_context: largest source that is sent, in MB.
         cache_limit: what the builder's cache is kept under after a build.
+        keep: how many of the last builds of each repository stay on the host that builds.
         time_limit: of one image, in seconds.
     """
 
@@ -167,6 +168,7 @@ class Images(Block):
     network: Literal["default", "host"] = "default"
     max_context: Annotated[int, Field(strict=True, ge=1, le=500)] = 50
     cache_limit: Size = "10GB"
+    keep: Annotated[int, Field(strict=True, ge=1, le=1000)] = 5
     time_limit: Annotated[int, Field(strict=True, ge=60, le=7200)] = 1800
 
     @model_validator(mode="after")
