@@ -279,6 +279,30 @@ def test_a_failed_step_is_shown_by_its_own_lines_without_secrets(box: Box) -> No
     ]
 
 
+@pytest.mark.parametrize(
+    ("step", "said", "told"),
+    [
+        ("RUN pip install", "WARNING: 401 Error, Credentials not correct for https://n/x", True),
+        ("RUN uv sync", "HTTP status client error (401 Unauthorized) for url (https://n/x)", True),
+        ("RUN poetry install", "401 Client Error: Unauthorized for url: https://n/x", True),
+        ("RUN pip install", "ERROR: HTTP error 403 while getting https://n/x", True),
+        ("RUN pip install", "Downloading x-1.403-py3-none-any.whl (401 kB)", False),
+        # Another login: that of the base's registry.
+        ("FROM r:5000/python", "unexpected status: 401 Unauthorized", False),
+    ],
+)
+def test_a_login_that_the_index_refuses_is_told_with_its_user_and_a_remedy(
+    box: Box, step: str, said: str, told: bool
+) -> None:
+    text = f"#9 [builder 4/6] {step}\n#9 1.0 {said}\n#9 ERROR: exit code: 2\nERROR: failed: x\n"
+    box.put("log", text)
+    box.put("broken")
+    done = build(box)
+    assert (done.returncode, box.read("pushed")) == (1, "")
+    assert (f"{LOGIN['url']} refuses the user '{LOGIN['username']}'" in done.stdout) == told
+    assert ("uplift secrets set nexus/ci" in done.stdout) == told
+
+
 ELF = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x03\x00"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import shlex
+import shutil
 import subprocess
 import threading
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 from tests.lab.conftest import ssh_words
+from tests.lab.images_box import PROJECT, Box
 from tests.lab.prober import Prober, WebSocket
 
 pytestmark = pytest.mark.slow
@@ -87,6 +89,51 @@ def site(lab: dict[str, Any], lab_name: str, ssh: Run, pyinfra: Run, uplift: Run
     made = Site(hosts, ssh, pyinfra, uplift)
     pyinfra(INVENTORY, "deploys/app.py", "-y", limit=LIMIT)
     return made
+
+
+@pytest.mark.parametrize(
+    ("builder", "source", "forgotten"),
+    [
+        # pip installs the installer first; then uv and Poetry ask for the packages.
+        ("uv", "backend", "-a"),
+        ("uv", "backend", "--filter type=exec.cachemount"),
+        ("poetry", "backend-1.4", "--filter type=exec.cachemount"),
+    ],
+    ids=["pip", "uv", "poetry"],
+)
+def test_a_login_that_nexus_refuses_is_told_by_a_build_which_pushes_nothing(
+    site: Site,
+    environment: dict[str, str],
+    tmp_path: Path,
+    builder: str,
+    source: str,
+    forgotten: str,
+) -> None:
+    # With the right one these projects were built a moment ago. What the builder remembers of that
+    # needs no login: the project is changed, and the downloads are forgotten.
+    wrong = secrets.token_hex(16)
+    env = {**environment, "UPLIFT_SECRET_NEXUS_READER": wrong}
+    bases = {"python:3.13-slim": "registry:5000/python:3.13-slim"}
+    box = Box("lab-1", site.ssh, env, tmp_path, "lab-1:5000/console", bases)
+    changed = shutil.copytree(PROJECT / "examples/console" / source, tmp_path / source)
+    with (changed / "pyproject.toml").open("a") as file:
+        file.write(f"\n# {wrong[:8]}\n")
+    box.sh(f"docker buildx prune -f {forgotten}")
+    index = "http://lab-1:28081/repository/pypi/simple"
+    image = {
+        "name": box.repository,
+        "version": "2.9.0",
+        "builder": builder,
+        "source": str(changed),
+        "entry_point": ["console"],
+        "index": {"url": index, "username": "reader", "password": {"secret": "nexus/reader"}},
+    }
+    assert box.apply(image, network="host") == 1, box.said
+    assert f"{index} refuses the user 'reader'" in box.said
+    assert "uplift secrets set nexus/reader" in box.said
+    assert wrong not in box.said
+    assert box.digest(f"2.9.0-{builder}") == ""
+    assert box.digest("2.0.0-uv") != ""
 
 
 @pytest.fixture

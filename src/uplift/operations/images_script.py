@@ -51,7 +51,7 @@ def script(settings: Images, todo: Todo) -> str:
     if todo.action == "tag":
         return "".join((head, shell.BEGIN, ASK, ': >"$keys/exact"\n', move))
     secrets = secrets_of(inputs)
-    build = _build(settings, inputs, secrets)
+    build = f"{_index(inputs)}{_build(settings, inputs, secrets)}"
     push = shell.SEVERAL if several else shell.ONE
     begin = (head, shell.BEGIN, ASK, GATE, _patterns(inputs, secrets), _unpack(inputs), build)
     return "".join((*begin, shell.BUILD, push, move, shell.PRUNE, shell.FORGET))
@@ -156,6 +156,17 @@ def _build(settings: Images, inputs: Inputs, secrets: Mapping[str, Secret]) -> s
         f"build() (\n{''.join(lines)}  exec docker buildx build {shlex.join(options)}{own} \\\n"
         '    --iidfile "$work/id" -f "$work/Dockerfile" "$work/source"\n)\n'
     )
+
+
+def _index(inputs: Inputs) -> str:
+    """Return what an index is told by when it refuses a login."""
+    index = inputs.image.index
+    words = {
+        "index": index.url if index else "",
+        "index_user": (index.username if index else None) or "",
+        "index_secret": index.password.secret if index and index.password else "",
+    }
+    return "".join(f"{name}={shlex.quote(value)}\n" for name, value in words.items())
 
 
 def _epoch(inputs: Inputs) -> dict[str, str]:

@@ -52,6 +52,18 @@ why() {
   else tail -n 20 "$work/log"; fi
   grep '^ERROR' "$work/log" | tail -n 1 | cut -c 1-500
 }
+# What pip, uv and Poetry print of a login that an index refuses; a base that could not be pulled is
+# no step that runs anything.
+refused() {
+  [ -n "$index" ] && why >"$work/why" && head -n 1 "$work/why" | grep -q '\] RUN ' || return 0
+  grep -aqiE '(http|status|error|code)[^0-9]{1,30}40[13]([^0-9]|$)|credentials not correct|'\
+'40[13] (client error|error|unauthorized|forbidden)' "$work/why" || return 0
+  if [ -n "$index_user" ]; then
+    echo "images: $index refuses the user '$index_user' with the password of today:"
+    echo "images: uplift secrets set $index_secret, or give this user that password there"
+  else echo "images: $index wants a login: give 'index' a username and a password"
+  fi
+}
 # Who waits sees each step begin and end; what steps print is kept for when one fails.
 steps() {
   known=' '
@@ -87,7 +99,8 @@ fits() {
 make() {
   platform=$1
   { build; echo "$?" >"$work/code"; } 2>&1 </dev/null | tee "$work/log" | steps | quiet
-  [ "$(cat "$work/code")" = 0 ] || { why | quiet; fail "$fixed was not built"; }
+  [ "$(cat "$work/code")" = 0 ] || {
+    why | quiet; refused; fail "$fixed was not built"; }
   image=$(cat "$work/id") || fail "$fixed: the build named no image"
   fits "$image" "$platform" ||
     fail "$fixed: built for $1, its programs are for another machine: does its base have $1?"
