@@ -249,6 +249,56 @@ def test_a_dry_run_changes_nothing_and_asks_nobody_though_a_host_is_down(watched
     assert names(seen) == ["begun", "prepared", "ended"]
 
 
+STOCK = """
+from io import StringIO
+from pathlib import Path
+from pyinfra.operations import files
+from uplift.secrets import SecretRef, resolve
+word = resolve(SecretRef(secret="own/word")).reveal()
+at = str(Path.cwd()) + "/"
+files.put(name="Changed", src=StringIO("one\\nthree\\n"), dest=at + "changed")
+files.put(name="Private", src=StringIO("new\\n"), dest=at + "private")
+files.put(name="Made private", src=StringIO("x\\n"), dest=at + "made", mode="600")
+files.put(name="Bytes", src="bytes.new", dest=at + "bytes")
+files.template(name="Rendered", src=StringIO("it = {{ it }}\\n"), dest=at + "new", it=3)
+files.template(name="Secret", src=StringIO("it = {{ it }}\\n"), dest=at + "secret", it=word)
+files.line(name="Line", path=at + "changed", line="two.*", replace="2")
+files.line(name="Its secret", path=at + "changed", line="two.*", replace=word)
+files.put(name="As it is", src=StringIO("one\\ntwo\\n"), dest=at + "changed")
+"""
+
+
+def test_stock_operations_show_what_would_change_in_files_that_everybody_may_read(
+    watched: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    word = os.urandom(8).hex()
+    monkeypatch.setenv("UPLIFT_SECRET_OWN_WORD", word)
+    Path("changed").write_text("one\ntwo\n")
+    Path("private").touch(mode=0o600)
+    Path("private").write_text("old\n")
+    Path("bytes").write_bytes(b"\xff\xfe")
+    Path("bytes.new").write_bytes(b"\xff\xff")
+    before = {path.name: path.read_bytes() for path in Path().iterdir() if path.name != "log"}
+    found, seen = watched(STOCK, dry=True)
+    assert found.hosts["@local"].state is State.OK, found
+    told = {e.operation: e.text.replace(f"{Path.cwd()}/", "") for e in seen if e.kind == "change"}
+    assert {path.name for path in Path().iterdir()} - {"log", "deploy.py"} == {*before} - {
+        "deploy.py"
+    }
+    assert told == {
+        "Changed": "changed: modified\n  @@ -1,2 +1,2 @@\n   one\n  -two\n  +three",
+        "Private": "private: modified; not shown: not every user of the host may read it",
+        "Made private": "made: created; not shown: not every user of the host may read it",
+        "Bytes": "bytes: modified; not shown: no text",
+        "Rendered": "new: created\n  @@ -0,0 +1 @@\n  +it = 3",
+        "Secret": "secret: created; not shown: a secret stands in it",
+        "Line": "changed: a line\n  @@ -0,0 +1 @@\n  +2",
+        "Its secret": "changed: a line; not shown: a secret stands in it",
+    }
+    assert word not in Path("log").read_text()
+    assert word not in "".join(event.line() for event in seen)
+
+
 def test_events_come_in_order_and_only_of_hosts_that_take_part(watched: Run) -> None:
     found, seen = watched(TWO.format(command="true"))
     assert found.ok and found.operations == ("A file", "A command", "The last")

@@ -7,7 +7,7 @@ import inspect
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gevent  # type: ignore[import-untyped]
@@ -17,6 +17,7 @@ from pyinfra.context import ctx_host, ctx_state
 
 from uplift import events
 from uplift.facts import expected
+from uplift.rollout import stock
 from uplift.rollout.connector import pass_fence
 from uplift.rollout.names import HOSTS
 from uplift.spec.errors import Exit
@@ -36,7 +37,10 @@ def loaded() -> None:
     if host.name not in _begun:
         _begun.add(host.name)
         return
-    events.write(Kind.PREPARED, host=host.name, operations=_operations(state, host))
+    operations = _operations(state, host)
+    for one in operations:
+        _tell_files(state, host, one)
+    events.write(Kind.PREPARED, host=host.name, operations=operations)
 
 
 def _begin(state: State) -> None:
@@ -69,6 +73,21 @@ def _operations(state: State, host: Host) -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def _tell_files(state: State, host: Host, operation: Mapping[str, Any]) -> None:
+    """Tell what a stock operation would write: our own have told it themselves."""
+    if operation["change"]:
+        of_host = state.ops[host][operation["id"]]
+        for text in stock.told(host, of_host, operation["function"]):
+            events.write(
+                Kind.CHANGE,
+                host=host.name,
+                operation=operation["name"],
+                text=text,
+                id=operation["id"],
+                done=False,
+            )
 
 
 def _function(generator: Callable[[], object]) -> str:

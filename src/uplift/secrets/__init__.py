@@ -15,6 +15,7 @@ from uplift.secrets.lookup import (
     peek,
     require,
     resolve,
+    resolved,
 )
 from uplift.spec.secret import MASK, MadeSecret, Secret, SecretRef, lab_secret, references, secret
 
@@ -35,5 +36,6 @@ __all__ = [
     "references",
     "require",
     "resolve",
+    "resolved",
     "secret",
 ]

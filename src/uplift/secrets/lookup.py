@@ -112,6 +112,11 @@ def keep(ref: SecretRef, value: Secret) -> None:
     forget()
 
 
+def resolved() -> list[Secret]:
+    """Return every secret that this process has looked up."""
+    return list(_found.values())
+
+
 def forget() -> None:
     """Look up every secret anew, after the places have changed."""
     _found.clear()
