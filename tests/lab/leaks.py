@@ -54,7 +54,7 @@ while :; do
   echo >>rounds
 done
 END
-systemd-run --quiet --collect --unit=uplift-test-leaks sh sample "$1"
+systemd-run --quiet --collect --unit=uplift-test-leaks sh {_FOLDER}/sample "$1"
 """
 _END = f"""
 cd {_FOLDER}

@@ -222,7 +222,8 @@ def test_no_secret_is_in_a_plan_of_every_kind_of_setting_and_what_was_planted_is
 
 # On a host, as root: where something would stay that was shown once. The control is put there.
 SHOWN_BY = {
-    "records": "cat $(find /var/lib/uplift -type f)",
+    # A release keeps its secrets for the way back to it, each in a file of root's own.
+    "records": "cat $(find /var/lib/uplift -type f -not -path '*/releases/*/secrets/*')",
     "journal": "journalctl -o cat --no-pager --since -60min",
     "containers": "docker ps -aq | xargs -r docker inspect",
     "logs": "for i in $(docker ps -aq); do docker logs $i; done",
@@ -268,30 +269,28 @@ def test_no_secret_shows_in_a_rollout_that_fails_is_resumed_is_repeated_and_is_t
 def the_story(canaries: Canaries, broken: There) -> None:
     """All that tells of secrets, or could: each kind of run, and what shows it afterwards."""
     inventory = "inventories/canary.py"
-    every = ("--gate", "tests/verify", "--data", "version=two", "-y")
+    gates = ("--gate", "tests/verify/test_redis.py", "--gate", "tests/verify/test_secrets.py")
+    every = (*gates, "--data", "version=two", "-y")
     canaries.call("plan", inventory, *DEPLOYS, "-o", "plan.json", codes=(2,))
-    canaries.call("plan", inventory, *DEPLOYS, "--json", codes=(2,))
     canaries.call("rollout", inventory, *DEPLOYS, BREAK, *every, "--waves", "1,1", codes=(3,))
-    canaries.call("show", "last")
+    canaries.call("show")
     broken.run("rm /etc/uplift-test-break")
     canaries.call("resume", "--json")
-    assert canaries.call("plan", inventory, *DEPLOYS)
     # InfluxDB does not know the other token: the run fails where it has the other secrets already.
     canaries.rotate()
     canaries.run(inventory, *DEPLOYS, "--dry", "-vvv", "--debug", codes=(0, 1))
     canaries.call("rollout", inventory, *DEPLOYS, "--no-gate", "-y", "--json", codes=(1, 3))
-    canaries.run(inventory, *DEPLOYS, "-y", "-vvv", "--debug", codes=(1,))
-    canaries.call("abort", codes=(0, 1, 3, 64))
+    canaries.call("abort", codes=(3,))
     canaries.rotate()
-    canaries.run(inventory, *DEPLOYS, "-y", "--json", "-vv")
+    canaries.run(inventory, *DEPLOYS, "-y", "-vvv", "--debug")
     canaries.run(inventory, *LOOKED_AT, "--dry", "-vvv", "--debug", codes=(0, 1))
     canaries.run(inventory, "debug-inventory")
+    canaries.call("drift", inventory, *DEPLOYS, "--json", codes=(0, 2))
     run = json.loads(canaries.call("history", "--json"))[0]["run"]
     for more in ([], ["--json"]):
         canaries.call("show", run, *more)
         canaries.call("history", *more)
         canaries.call("status", inventory, *more, codes=(0, 1))
-        canaries.call("drift", inventory, *DEPLOYS, *more, codes=(0, 2))
         canaries.call("lock", "status", inventory, *more)
 
 
