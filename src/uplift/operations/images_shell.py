@@ -220,7 +220,8 @@ forget() {
     ! stays "$id" || continue
     names=$(docker image inspect --format '{{join .RepoTags " "}} {{join .RepoDigests " "}}' "$id")
     for one in $names; do
-      case $one in "$name:"* | "$name@"*) docker image rm "$one" >/dev/null 2>&1 ;; esac
+      # A digest goes with the last tag of its repository, and is gone then.
+      case $one in "$name:"* | "$name@"*) docker image rm "$one" >/dev/null 2>&1 || : ;; esac
     done
   done
 }
