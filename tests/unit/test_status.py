@@ -132,10 +132,18 @@ def test_what_does_not_fit_together_is_noted(lines: list[str], note: str) -> Non
     assert not row.good
 
 
-def test_another_image_than_the_records_is_noted() -> None:
+def test_another_image_than_the_records_is_noted_and_is_not_taken_for_the_release() -> None:
     other = {**GREEN, "image": "sha256:" + "b" * 64}
     (row,) = parse("web-1", [console()], said(other, more=(release(),))).rows
     assert row.notes == ("runs another image than its release 20261121T172100Z-2",)
+    assert (row.release, row.digest) == ("", "sha256:" + "b" * 64)
+    assert row.image == "registry:5000/console-green:1"
+
+
+def test_a_container_that_is_gone_leaves_the_release_that_should_run_and_no_digest() -> None:
+    (row,) = parse("web-1", [console()], said(more=(release(),))).rows
+    assert (row.state, row.digest) == ("absent", "")
+    assert (row.release, row.image) == ("20261121T172100Z-2", "registry:5000/console:2.0.0-uv")
 
 
 def test_services_and_tools_have_rows_and_kept_containers_have_none() -> None:

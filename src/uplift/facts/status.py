@@ -1,8 +1,8 @@
-"""Read what a host runs, whoever made it known: one command that waits for nothing."""
+"""Read what a host runs, whoever made it known: one command."""
 
 from __future__ import annotations
 
-from uplift.facts import app
+from uplift.facts import app, job
 from uplift.spec.app.owner import OWNERS
 from uplift.spec.container.models import OURS
 from uplift.spec.rollout.status import LEDGER
@@ -34,5 +34,9 @@ link=$(readlink {CURRENT} 2>/dev/null); echo "uv ${{link##*/}}"
 [ ! -s {LEDGER} ] || echo "ledger $(tail -n 1 {LEDGER} | base64 -w 0)"
 """
 
-READ = f"{_OWN}\n{app.text(_BUSY)}"
-"""The script that reads everything; its arguments are the names of applications."""
+READ = f"{_BUSY}\n{_OWN}\n{app.text(':')}"
+"""The script that reads everything, and waits for nothing; its arguments are the names of
+applications."""
+
+SETTLED = f"{job.settled('app')}\n{_OWN}\n{app.text(':')}"
+"""The same, which waits for a switch that is still going on."""

@@ -15,6 +15,7 @@ from uplift.spec.errors import Exit, UpliftError
 from uplift.spec.rollout.status import HostStatus, Row, parse
 
 READ_LIMIT = 120  # seconds
+SETTLED_LIMIT = 330  # seconds; the script waits for a switch that is still going on
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def read(inventory: str, limit: Sequence[str] = ()) -> Status:
     settings = {host.name: _settings(host, inventory) for host in hosts}
     with Fleet(hosts) as fleet:
         found = {
-            **fleet.each(lambda connection: _read(connection, settings[connection.name])),
+            **fleet.each(lambda connection: of_host(connection, settings[connection.name])),
             **fleet.unreachable,
         }
         lost = frozenset(fleet.unreachable)
@@ -77,9 +78,20 @@ def _settings(host: InventoryHost, inventory: str) -> Settings:
     return from_data(dict(host.data), files_of(host.data, host.groups, inventory))
 
 
-def _read(connection: Connection, settings: Settings) -> HostStatus:
+def of_host(connection: Connection, settings: Settings, *, settled: bool = False) -> HostStatus:
+    """Read what one host runs.
+
+    Args:
+        connection: to it.
+        settings: of the host.
+        settled: wait for a switch that is still going on.
+
+    Raises:
+        UpliftError: it could not be read.
+    """
     names = [app.name for app in settings.apps]
-    done = connection.run(reading.READ, *names, time_limit=READ_LIMIT)
+    script, limit = (reading.SETTLED, SETTLED_LIMIT) if settled else (reading.READ, READ_LIMIT)
+    done = connection.run(script, *names, time_limit=limit)
     try:
         return parse(connection.name, settings.apps, done.stdout.splitlines())
     except (ValueError, KeyError, IndexError):

@@ -31,7 +31,8 @@ class Row(Block):
         host: its name.
         kind: ``app``, ``service`` (another container that this tool made) or ``tool``.
         name: of the application, the container or the tool.
-        release: id of the application's release; the version of a tool.
+        release: id of the release that the application's container is of, or that it should be
+            of where it is gone; the version of a tool.
         image: reference as the settings named it.
         digest: of the image, as the host has it; the image's local id when it came from nowhere.
         builder: what built the image, from its label.
@@ -174,14 +175,25 @@ def _app(
         notes.append(f"records that cannot be read: {', '.join(ids)}")
     if container is None:
         notes += [] if release is None else ["its container is gone"]
-        return Row(host=host, kind="app", name=app.name, slot=slot, gate=gate, notes=tuple(notes))
-    row = _row(host, "app", app.name, container, state, gate=gate, slot=slot, release=release)
+        return Row(
+            host=host,
+            kind="app",
+            name=app.name,
+            release=release.id if release else "",
+            image=release.reference if release else "",
+            slot=slot,
+            gate=gate,
+            notes=tuple(notes),
+        )
+    same = release is not None and _is(release, container, state)
+    runs = release if same else None
+    row = _row(host, "app", app.name, container, state, gate=gate, slot=slot, release=runs)
     sends = state.running.get(app.name, {}).get(slot)
     if slot and sends != "ready":
         notes.append(f"HAProxy sends {slot} no traffic ({sends or 'it does not run'})")
     if release is None:
         notes.append("no release of it is recorded")
-    elif not _is(release, container, state):
+    elif not same:
         notes.append(f"runs another image than its release {release.id}")
     return row.model_copy(update={"notes": tuple(notes)})
 
