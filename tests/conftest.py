@@ -5,13 +5,6 @@ import signal
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
-
-# No deadline: a busy machine is no bug. The same examples each time, so that a change is judged by
-# what it changed; `scripts/test properties` looks for new ones.
-settings.register_profile("same", deadline=None, derandomize=True)
-settings.register_profile("search", deadline=None, max_examples=2000, print_blob=True)
-settings.load_profile("same")
 
 # A shell that starts the tests in its background has SIGINT ignored, and children would inherit
 # that: those which are to be interrupted would not hear it.
