@@ -48,6 +48,7 @@ LOGIN = {
 DOCKER = r"""#!/bin/sh
 printf '%s\n' "$*" >>"$BOX/calls"
 case "$*" in
+  "image rm "*@*) exit 1 ;;
   "buildx version"|*" version"|"tag "*|"image rm "*|"image tag "*|*" prune "*) ;;
   "buildx build "*)
     env >"$BOX/env"
@@ -70,6 +71,9 @@ case "$*" in
     echo "$2" >>"$BOX/pushed" ;;
   "pull "*) ;;
   "ps "*) [ ! -e "$BOX/blind" ] || exit 1 ;;
+  "image ls "*) echo sha256:old ;;
+  *RepoTags*) echo "$OLD:1-uv $OLD:1-uv-0 elsewhere/kept:1 $OLD@$DIGEST" ;;
+  "image inspect --format {{.Id}} "*) echo sha256:new ;;
   *) echo "unknown: $*" >&2; exit 64 ;;
 esac
 """
@@ -116,6 +120,7 @@ class Box:
     def run(self, words: list[str]) -> subprocess.CompletedProcess[str]:
         path = f"{self.folder / 'bin'}:{os.environ['PATH']}"
         more = {"BOX": str(self.folder), "DIGEST": DIGEST, "ID": ID, "HOME": str(self.folder)}
+        more["OLD"] = NAME
         return subprocess.run(
             words, env={"PATH": path, **more}, capture_output=True, text=True, check=False
         )
@@ -173,6 +178,22 @@ def test_a_build_pushes_the_fixed_tag_first_and_leaves_nothing_behind(box: Box) 
     assert os.access(box.folder / "source/run", os.X_OK)
     assert box.read("state/images/pushed") == f"{made.fixed} {DIGEST}\n"
     assert left_behind() <= before
+
+
+def test_of_images_of_earlier_builds_only_names_of_this_repository_go(box: Box) -> None:
+    (box.folder / "state/images").mkdir(parents=True)
+    others = f"x-{NAME}:1-uv-0 {DIGEST}\n" * 9
+    old = "".join(f"{NAME}:1-uv-{number} {DIGEST}\n" for number in range(5))
+    box.put("state/images/pushed", others + old)
+    done = build(box)
+    assert (done.returncode, done.stderr) == (0, "")
+    calls = [line for line in box.read("calls").splitlines() if line.startswith("image ")]
+    # Five stay, with the one that was built now.
+    assert [line for line in calls if " ls " in line] == [
+        f"image ls -q --no-trunc --filter reference={NAME}:1-uv-0*"
+    ]
+    gone = [f"image rm {NAME}:1-uv", f"image rm {NAME}:1-uv-0", f"image rm {NAME}@{DIGEST}"]
+    assert [line for line in calls if " rm " in line] == gone
 
 
 def test_images_of_earlier_builds_stay_where_containers_cannot_be_read(box: Box) -> None:
