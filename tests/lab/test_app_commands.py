@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -191,13 +191,19 @@ class Followed:
     """`uplift logs -f` in a terminal of its own, where Ctrl-C reaches all that it started."""
 
     child: subprocess.Popen[str]
+    others: list[str] = field(default_factory=list)
 
     def heard(self, *words: str) -> str:
-        """Wait for a line with these words."""
+        """Wait for a line with these words; lines of other hosts are kept for who asks later."""
+        for line in self.others:
+            if all(word in line for word in words):
+                self.others.remove(line)
+                return line
         for line in self.child.stdout or ():
             if all(word in line for word in words):
                 return line
-        pytest.fail(f"it ended with {self.child.wait()} before it said {words}")
+            self.others.append(line)
+        pytest.fail(f"it ended with {self.child.wait()} before it said {words}: {self.others}")
 
     def interrupt(self) -> int:
         """Press Ctrl-C, and return the exit code."""
