@@ -29,7 +29,7 @@ _CANARY = "/tmp/uplift-test-canary"
 
 # Everybody's files are read by a user who is nobody's friend. The words are in root's own file.
 _READABLE = (
-    "runuser -u nobody -- find /dev/shm /etc /home /opt /root /run /srv /tmp /usr/local /var "
+    "cd /; runuser -u nobody -- find /dev/shm /etc /home /opt /root /run /srv /tmp /usr/local /var "
     "-xdev -type f {newer} -readable -size -4096k -print0 2>/dev/null | xargs -0 -r cat 2>/dev/null"
 )
 
@@ -37,7 +37,7 @@ _READABLE = (
 _SAMPLE = f"""
 set -eu; umask 077
 systemctl stop uplift-test-leaks 2>/dev/null || :
-rm -rf {_FOLDER}; mkdir {_FOLDER}; cd {_FOLDER}
+rm -rf {_FOLDER}; mkdir -m 711 {_FOLDER}; cd {_FOLDER}
 cat >words
 cat >sample <<'END'
 cd {_FOLDER}
@@ -45,7 +45,7 @@ see() {{ tr '\\0' '\\n' | grep -aoF -f words | sed "s/^/$1 /" >>seen || :; }}
 sh -c 'sleep 3600; :' "$1" & CANARY=$1 sleep 3600 &
 (umask 022; printf %s "$1" >{_CANARY})
 while :; do
-  {_READABLE.format(newer="-newer words")} | see file
+  ({_READABLE.format(newer=f"-newer {_FOLDER}/words")}) | see file
   sleep 1
 done &
 while :; do
@@ -58,7 +58,7 @@ systemd-run --quiet --collect --unit=uplift-test-leaks sh {_FOLDER}/sample "$1"
 """
 _END = f"""
 cd {_FOLDER}
-i=0; until grep -q '^file ' seen || [ $i -gt 300 ]; do i=$((i+1)); sleep 0.2; done
+i=0; until grep -q '^file ' seen || [ $i -gt 100 ]; do i=$((i+1)); sleep 0.2; done
 systemctl stop uplift-test-leaks
 rm -f {_CANARY}
 wc -l <rounds; sort -u seen
