@@ -45,7 +45,7 @@ def lines(plan: Plan) -> list[str]:
 @pytest.mark.parametrize(
     ("deploy", "drift", "part", "reverts"),
     [
-        ("clients", "chmod 0644 /root/.netrc", "clients.ClientFiles: files.", False),
+        ("clients", "chmod 0644 /root/.netrc", "clients.ClientFiles: files.", True),
         pytest.param(
             "uv", "rm /usr/local/bin/uvx", "uv.Installed: links.uvx", True, marks=pytest.mark.slow
         ),

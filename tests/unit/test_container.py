@@ -16,6 +16,7 @@ from uplift.spec.container.arguments import create, update
 from uplift.spec.container.image import Reference, Resolved
 from uplift.spec.container.kept import Kept, surplus
 from uplift.spec.container.kept import parse as parse_kept
+from uplift.spec.container.lasting import lasting
 from uplift.spec.container.plan import STEPS, Plan, Preparation, Refused, plan
 from uplift.spec.container.state import SecretFile, parse
 from uplift.spec.errors import SettingsError
@@ -495,3 +496,25 @@ def test_nothing_that_runs_or_is_recent_is_ever_surplus(
     recent = list(dict.fromkeys(reversed(history)))[:keep]
     assert not gone & set(recent)
     assert gone == set(history) - used - set(recent)
+
+
+def kept_back(it: Container, found: dict[str, Any], *why: str, **more: Any) -> str:
+    there = state(it, found, **more)
+    preparation = Preparation(":", why)
+    return lasting(it, plan(it, there, {}, KEY, why), there, preparation)
+
+
+def test_another_image_goes_back_unless_the_container_keeps_data_of_its_own() -> None:
+    it = container(image="redis:8")
+    other = {"resolved": {it.image: Resolved(it.image, "registry", NEW)}}
+    assert kept_back(it, inspect(it), **other) == ""
+    data = container(image="redis:8", stateful=True)
+    assert "another image on the data" in kept_back(data, inspect(data), **other)
+    assert kept_back(data, inspect(container(stateful=True, user="x", image="redis:8"))) == ""
+
+
+def test_what_is_written_in_the_data_does_not_go_back_and_a_first_container_does() -> None:
+    it = container(stateful=True)
+    assert "port 1 -> 2" in kept_back(it, inspect(it), "port 1 -> 2")
+    empty = state(it)
+    assert lasting(it, plan(it, empty, {}, KEY), empty, Preparation(":", ("port",))) == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,28 @@ def test_an_operation_that_would_change_names_what_restarts_goes_and_comes_back(
     assert found.lines == ("uv: 1 -> 2", "uv: 1 removed")
     assert (found.restarts, found.removes) == (("redis",), ("1",))
     assert (found.way_back, found.reverts) == ("the version before", True)
+
+
+def test_a_change_without_a_way_back_says_why_though_the_operation_has_one() -> None:
+    redis = operation(change=True) | {"function": "uplift.operations.redis.configured"}
+    told = [{"text": "redis: image", "lasting": "other data"}, {"text": "redis: port"}]
+    assert step(redis, told[1:], [], moved=False).reverts
+    found = step(redis, told, [], moved=False)
+    assert (found.way_back, found.reverts) == ("none: other data", False)
+
+
+def test_every_operation_of_ours_says_whether_it_has_a_way_back() -> None:
+    files = (Path(__file__).parents[2] / "src/uplift/operations").glob("*.py")
+    names = [
+        f"{file.stem}.{name}"
+        for file in files
+        for name in re.findall(r"^@operation\(.*\)\ndef (\w+)", file.read_text(), re.M)
+    ]
+    # They say no more than they do, or are the way back.
+    back = {"container_removal.orphans_listed", "container_return.returned"}
+    back |= {"container_return.as_before", "kept.restored"}
+    assert len(names) > 20
+    assert [one for one in names if one not in back and way_back(one) is None] == []
 
 
 def test_whether_a_conditional_operation_runs_is_left_open() -> None:

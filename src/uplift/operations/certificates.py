@@ -15,7 +15,7 @@ from pyinfra.context import host
 from uplift import trust
 from uplift.facts.certificates import UNTRUSTED, SystemStore
 from uplift.facts.script import read
-from uplift.operations import script
+from uplift.operations import kept, script
 from uplift.spec.certificates import (
     BUNDLE,
     FOLDER,
@@ -69,7 +69,9 @@ def trusted(settings: Certificates) -> Generator[StringCommand, None, None]:
         return
     done = f"certificates: {', '.join(todo.words)}"
     script.announce(done)
-    yield script.run(_script(todo), stdin=_payload(todo.write), timeout=TIME_LIMIT)
+    files = [f"{FOLDER}/{name}" for name in (*(one.file for one in todo.write), *todo.remove)]
+    text = kept.keeping(_script(todo), dict.fromkeys(files), _AGAIN)
+    yield script.run(text, stdin=_payload(todo.write), timeout=TIME_LIMIT)
     script.changed(done)
 
 
@@ -147,3 +149,6 @@ update || update --fresh ||
   fail "update-ca-certificates does not take up: $(untrusted | sort -u)"
 exit 0
 """.strip()
+
+# When the files of before are back.
+_AGAIN = "update-ca-certificates --fresh >/dev/null && openssl rehash /etc/ssl/certs\n"

@@ -13,11 +13,11 @@ from pyinfra.context import host
 
 from uplift.facts.clients import ClientFiles
 from uplift.facts.script import read_quietly
-from uplift.operations import http, script
+from uplift.operations import http, kept, script
 from uplift.secrets import fingerprint_key, resolve
 from uplift.spec.clients import Clients
 from uplift.spec.clients.login import SOCKET, Login, logins, refuse, trouble
-from uplift.spec.clients.plan import Plan, places, plan
+from uplift.spec.clients.plan import Change, Plan, places, plan
 from uplift.spec.clients.state import RECORD_PATH, HostState
 from uplift.spec.clients.wanted import Wanted, wanted
 from uplift.spec.container.state import REFUSED
@@ -109,7 +109,13 @@ def _write(files: list[Wanted], state: HostState, key: bytes) -> Iterator[String
     elif todo.is_empty:
         host.noop(f"{len(files)} client files are as they should be")
     else:
-        yield script.run(_SCRIPT, stdin=payload(todo), timeout=300)
+        text = kept.keeping(_SCRIPT, [RECORD_PATH, *map(_path, todo.changes)])
+        yield script.run(text, stdin=payload(todo), timeout=300)
+
+
+def _path(change: Change) -> str:
+    place = change.place
+    return f"/{place.relative}" if place.is_host else f"~{place.user}/{place.relative}"
 
 
 def payload(todo: Plan) -> str:

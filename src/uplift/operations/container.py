@@ -12,12 +12,13 @@ from pyinfra.context import host
 
 from uplift.facts.container import Containers
 from uplift.facts.script import HiddenInput, read_quietly
-from uplift.operations import job, script
+from uplift.operations import job, kept, script
 from uplift.operations.container_removal import absent, orphans_listed, pruned, remember_names
-from uplift.operations.container_return import returned
-from uplift.operations.container_script import render, settling
+from uplift.operations.container_return import as_before, returned
+from uplift.operations.container_script import Keep, render, settling
 from uplift.secrets import fact_salt, fingerprint_key, require
 from uplift.spec.container.diff import Values
+from uplift.spec.container.lasting import lasting
 from uplift.spec.container.models import OURS, Container
 from uplift.spec.container.plan import (
     NO_PREPARATION,
@@ -30,7 +31,15 @@ from uplift.spec.container.plan import (
 from uplift.spec.container.state import State
 from uplift.spec.errors import UpliftError
 
-__all__ = ["absent", "converged", "orphans_listed", "pruned", "remember_names", "returned"]
+__all__ = [
+    "absent",
+    "as_before",
+    "converged",
+    "orphans_listed",
+    "pruned",
+    "remember_names",
+    "returned",
+]
 
 
 @operation()
@@ -130,6 +139,7 @@ def converge(
     *,
     changed: bool,
     preparation: Preparation = NO_PREPARATION,
+    stays: str = "",
 ) -> Generator[StringCommand, None, bool | None]:
     """Yield the jobs that bring containers to what their settings say.
 
@@ -140,6 +150,7 @@ def converge(
         key: of the fingerprints that show secrets.
         changed: this operation has changed the host already.
         preparation: what is changed in their data before they start.
+        stays: why a rollout does not bring them back by itself, beside what is known of containers.
 
     Returns:
         Whether anything was changed; None when it was refused.
@@ -150,7 +161,7 @@ def converge(
             f"{name}: not in the settings any more, left as it is: docker rm -f {name}",
             log_func=logger.warning,
         )
-    _foretell(containers, state, values, key, preparation)
+    _foretell(containers, state, values, key, preparation, stays)
     for it in containers:
         try:
             todo = plan(it, state, values, key, preparation.why)
@@ -162,7 +173,8 @@ def converge(
         if todo.action == "nothing":
             continue
         changed = True
-        text = render(it, todo, state, values, preparation)
+        keep = Keep(kept.folder(), stays or lasting(it, todo, state, preparation))
+        text = render(it, todo, state, values, preparation, keep=keep)
         told = _told(it, todo, state)
         id = job.identity("container", text, state.seen(it.name))
         yield job.start(id, text, limit=time_limit(it))
@@ -178,6 +190,7 @@ def _foretell(
     values: Values,
     key: bytes,
     preparation: Preparation,
+    stays: str = "",
 ) -> None:
     """Announce all that will be done: where pyinfra only looks, it stops at the first command."""
     for it in containers if not host.state.is_executing else ():
@@ -187,7 +200,11 @@ def _foretell(
             script.foresee(f"uplift: {it.name}: {error}")
             return
         if todo.action != "nothing":
-            script.announce(_told(it, todo, state), restarts=_restarts(it, todo))
+            script.announce(
+                _told(it, todo, state),
+                restarts=_restarts(it, todo),
+                lasting=stays or lasting(it, todo, state, preparation),
+            )
 
 
 def foretold(containers: Sequence[Container]) -> None:

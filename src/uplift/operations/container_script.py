@@ -13,6 +13,7 @@ import json
 import shlex
 import string
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from uplift.operations import container_probe
 from uplift.operations.container_settle import SETTLE
@@ -30,6 +31,22 @@ from uplift.spec.container.state import STATE, State
 from uplift.spec.container.units import memory_bytes
 from uplift.spec.secret import Secret, SecretRef, references
 
+
+@dataclass(frozen=True)
+class Keep:
+    """What a change writes down for the way back of a rollout.
+
+    Args:
+        folder: on the host, of the rollout; empty outside of any.
+        stays: why the rollout does not bring the container back by itself; empty when it does.
+    """
+
+    folder: str = ""
+    stays: str = ""
+
+
+NOT_KEPT = Keep()
+
 MARK = r"""
 mark() { printf '%s\n' "$1" >>"$dir/journal" && sync "$dir/journal"; }
 """
@@ -42,6 +59,7 @@ def render(
     values: Mapping[SecretRef, Secret],
     preparation: Preparation = NO_PREPARATION,
     then: str | None = None,
+    keep: Keep = NOT_KEPT,
 ) -> str:
     """Return the shell text for a plan; it runs as one job and holds the secrets.
 
@@ -52,11 +70,14 @@ def render(
         values: of the secrets.
         preparation: what is changed in its data before it starts.
         then: shell text that goes on when all is well, and tells what was done.
+        keep: what is written down for the way back of a rollout.
     """
     resolved = state.resolved[it.image]
     given = {
         **_variables(it),
         "current": todo.found or it.name,
+        "rollout": keep.folder,
+        "stays": keep.stays,
         **_image(it, resolved),
     }
     return _whole(
@@ -85,12 +106,13 @@ def settling(it: Container, values: Mapping[SecretRef, Secret]) -> str:
     )
 
 
-def returning(name: str, found: Recorded) -> str:
+def returning(name: str, found: Recorded, files: str = "") -> str:
     """Return the shell text that makes a container again from its record; it holds its variables.
 
     Args:
         name: of the container.
         found: the record.
+        files: folder of the host with its secret files of then; those of now when left out.
     """
     old = found.container or {}
     health, further = Health(), further_networks(old)
@@ -110,6 +132,7 @@ def returning(name: str, found: Recorded) -> str:
         # Those of the releases stay, and so do the records.
         "keep_copies": "1000000",
         "returns": "yes",
+        "files": files,
     }
     return _whole(
         {**variables, **container_probe.settings(health, {})},
@@ -120,6 +143,8 @@ def returning(name: str, found: Recorded) -> str:
         f"connect() {{ :{connects(further)}; }}\n",
         f'printf %s {masked} | base64 -d >"$dir/secrets.mask"\n',
         'cp "$dir/secrets.mask" "$dir/mask"\n',
+        # What a rollout kept is there whatever became of a replacement since.
+        "settle\n" if files else "",
         _main(Plan("replace", ("brought back from its record",)), None),
     )
 
@@ -132,7 +157,10 @@ for one in $sources; do
   image=$one
 done
 prepare() { :; }
-write_secrets() { [ ! -d "$secrets--previous" ] || cp -a "$secrets--previous/." "$secrets/"; }
+write_secrets() {
+  from=${files:-$secrets--previous}
+  [ ! -d "$from" ] || cp -a "$from/." "$secrets/"
+}
 make() {
   said=$(curl -sS --max-time 120 --unix-socket /var/run/docker.sock --data-binary @"$dir/env" \
     -H 'Content-Type: application/json' "http://docker/containers/create?name=$next") || return 1

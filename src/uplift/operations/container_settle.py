@@ -106,6 +106,19 @@ begin() {
       on-failure:*) ;; *) policy=${policy%:*} ;; esac
     keep policy "$policy" && remember || lost
     [ "$(dk inspect --format '{{.State.Running}}' "$old")" != true ] || keep running yes || lost; }
+  keep_for_rollout || lost
+}
+# What a rollout goes back to is what was there before its first change, whatever comes after.
+keep_for_rollout() {
+  [ -n "${rollout-}" ] || return 0
+  to=$rollout/containers/$name
+  mkdir -p "$to" || return 1
+  [ -z "$stays" ] || printf '%s\n' "$stays" >"$to/stays" || return 1
+  [ ! -e "$to/record" ] || return 0
+  rm -rf "$to/secrets"
+  [ ! -d "$secrets" ] || cp -a "$secrets" "$to/secrets" || return 1
+  if [ -n "$old" ]; then cp "$dir/record" "$to/record.new"; else : >"$to/record.new"; fi &&
+    sync && mv "$to/record.new" "$to/record" && sync "$to"
 }
 lost() { headline "FAILED: what runs cannot be written down in $dir; nothing was touched"; exit 1; }
 # As it was before anything was done to it: what a way back is made from.
@@ -132,7 +145,12 @@ replace() {
     [ "$one" != healthy ] || note "healthy$(downtime)"
   done
 }
+noted() {
+  [ -n "${rollout-}" ] || return 0
+  old=$(id_of "$current") && remember && keep_for_rollout || lost
+}
 mend() {
-  unsettled || mend_steps || { headline "FAILED: $(why)"; last_words "$(id_of "$name")"; exit 1; }
+  unsettled || noted && mend_steps || {
+    headline "FAILED: $(why)"; last_words "$(id_of "$name")"; exit 1; }
 }
 """

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from pyinfra.api.command import StringCommand
 
-from uplift.operations import script
+from uplift.operations import kept, script
 from uplift.spec.influxdb.writes import FileWrite
 
 
@@ -17,7 +17,8 @@ def write(files: Sequence[FileWrite]) -> StringCommand:
     Args:
         files: which.
     """
-    return script.run(_FILES, stdin=_payload(files), timeout=120)
+    text = kept.keeping(_FILES, [file.path for file in files])
+    return script.run(text, stdin=_payload(files), timeout=120)
 
 
 def _payload(files: Sequence[FileWrite]) -> str:

@@ -21,6 +21,8 @@ from uplift.spec.influxdb.server import FOLDER, PORT
 from uplift.spec.influxdb.server import container as container_of
 from uplift.spec.influxdb.state import is_open
 
+_STAYS = "its tokens and users may have been changed with it, through its API"
+
 Steps = Generator[PyinfraCommand, None, bool | None]
 
 
@@ -49,7 +51,7 @@ def converge(settings: InfluxDB, server: Server) -> Steps:
         state = container.read([it])
         if state is None:
             return None
-    yield from container.converge([it], state, values, key, changed=changed)
+    yield from container.converge([it], state, values, key, changed=changed, stays=_STAYS)
     return changed or todo.action != "nothing"
 
 

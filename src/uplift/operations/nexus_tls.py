@@ -62,7 +62,7 @@ def announce(server: Server, todo: Todo, files: Files) -> None:
     """
     again = tls.KEYSTORE in todo.write or files.stale
     if todo.words:
-        script.announce(_told(server, todo))
+        script.announce(_told(server, todo), lasting="the certificate before is not kept")
     if again and files.started:
         script.announce(f"{server.name}: {RESTARTED}", restarts=[server.name])
 

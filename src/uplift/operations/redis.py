@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from typing import Any
 
 from pyinfra.api.command import StringCommand
 from pyinfra.api.operation import operation
@@ -15,11 +16,14 @@ from uplift.operations import container, job, script
 from uplift.secrets import Secret, fingerprint_key, require
 from uplift.spec.errors import UpliftError
 from uplift.spec.redis.models import Redis
-from uplift.spec.redis.server import AUTH, auth_command, auth_file
+from uplift.spec.redis.server import AUTH, START, auth_command, auth_file
 from uplift.spec.redis.state import Difference, State, asked, differences, questions, repairs
 
 SWITCH_LIMIT = 1800
 """Seconds that writing the whole data anew may take when the append-only file is switched."""
+
+
+_ALONE = "what the running server alone had is not kept"
 
 
 @operation()
@@ -57,19 +61,34 @@ def configured(settings: Redis) -> Generator[StringCommand, None, None]:
     state, changed = yield from container.settled([it], values)
     if state is None:
         return
-    done = yield from container.converge([it], state, values, key, changed=changed or late)
+    stays = _stays(settings, server, state.containers.get(it.name))
+    done = yield from container.converge(
+        [it], state, values, key, changed=changed or late, stays=stays
+    )
     if done is None:
         return
     if done:
         server = _read(settings, password)
     elif server.trouble:
         why = f"restarted: {server.trouble}"
-        script.announce(f"redis: {why}")
+        script.announce(f"redis: {why}", lasting=_ALONE)
         yield container.restarted(it, state, values, why)
         script.changed(f"redis: {why}")
         server, done = _read(settings, password), True
     if server is not None:
         yield from _set(settings, password, server, told=not done)
+
+
+def _stays(settings: Redis, server: State, found: Mapping[str, Any] | None) -> str:
+    """Return why the container of before would not find its data, empty when it would."""
+    if found is None:
+        return ""
+    words = found["Config"].get("Cmd") or [""]
+    ours = START in (found["Config"].get("Entrypoint") or ())
+    # With another password nobody can ask it; one of ours has it in its command.
+    appends = server.config.get("appendonly", words[0] if ours else "")
+    wanted = "yes" if settings.appendonly else "no"
+    return "" if appends == wanted else "its data is written in another way now (appendonly)"
 
 
 def _write_down(
@@ -100,6 +119,8 @@ def _set(
         return
     if not told:
         _tell(differs)
+    if not told:
+        script.announce("redis: set while it runs", lasting=_ALONE)
     text = _setting(settings, password, differs)
     yield job.start(job.identity("redis", text, server.seen), text, limit=SWITCH_LIMIT)
     again = _read(settings, password)

@@ -14,7 +14,7 @@ from pyinfra.context import host
 from uplift import authority, trust
 from uplift.facts.registry import Registry as Server
 from uplift.facts.script import read_quietly
-from uplift.operations import container, job, script
+from uplift.operations import container, job, kept, script
 from uplift.secrets import require, resolve
 from uplift.spec.errors import Problem, SettingsError, UpliftError
 from uplift.spec.registry import Registry
@@ -78,7 +78,9 @@ def _converge(settings: Registry, state: State, todo: Plan) -> Iterator[StringCo
         done = f"registry: {', '.join(todo.words)}"
         script.announce(done)
         container.foretold([settings.container()])
-        yield script.run(_WRITE, *todo.remove, stdin=_payload(todo.write), timeout=TIME_LIMIT)
+        files = [f"{FOLDER}/{name}" for name in (*todo.write, *todo.remove)]
+        text = kept.keeping(_WRITE, dict.fromkeys(files), _RESTART)
+        yield script.run(text, *todo.remove, stdin=_payload(todo.write), timeout=TIME_LIMIT)
         script.changed(done)
     yield from container.converged._inner(containers=[settings.container()])
     if state.stale or {CERTIFICATE, KEY} & {*todo.write, *todo.remove}:

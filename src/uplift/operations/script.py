@@ -101,7 +101,9 @@ def foresee(message: str) -> None:
         tell(host, Kind.REFUSED, message)
 
 
-def announce(line: str, *, restarts: Sequence[str] = (), removes: Sequence[str] = ()) -> None:
+def announce(
+    line: str, *, restarts: Sequence[str] = (), removes: Sequence[str] = (), lasting: str = ""
+) -> None:
     """Show what an operation would do, where pyinfra only looks: with ``--dry``, or before it asks.
 
     pyinfra then stops at the operation's first command, and shows no more than that there is one:
@@ -112,10 +114,12 @@ def announce(line: str, *, restarts: Sequence[str] = (), removes: Sequence[str] 
         line: what would change, or why nothing will; never a secret.
         restarts: what stops and starts again for it, as a container's name.
         removes: what is gone afterwards and does not come back.
+        lasting: why a rollout does not put this back, where it else does what the operation does.
     """
     if not host.state.is_executing:
         _show(line)
-        _tell_change(line, done=False, restarts=list(restarts), removes=list(removes))
+        effects = {"restarts": list(restarts), "removes": list(removes)}
+        _tell_change(line, done=False, lasting=lasting, **effects)
 
 
 def changed(line: str) -> None:
@@ -133,7 +137,7 @@ def _show(line: str) -> None:
         host.log(part)
 
 
-def _tell_change(line: str, *, done: bool, **effects: list[str]) -> None:
+def _tell_change(line: str, *, done: bool, lasting: str = "", **effects: list[str]) -> None:
     for part in line.splitlines():
         subject = part.partition(":")[0] if ":" in part else ""
-        tell(host, Kind.CHANGE, part, subject=subject, done=done, **effects)
+        tell(host, Kind.CHANGE, part, subject=subject, done=done, lasting=lasting, **effects)

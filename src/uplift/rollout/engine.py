@@ -18,6 +18,7 @@ from uplift.rollout.lock import Lock
 from uplift.rollout.plan import look
 from uplift.rollout.serving import Serving, serving
 from uplift.spec.errors import UpliftError
+from uplift.spec.kept import RUN
 from uplift.spec.rollout.budget import Class
 from uplift.spec.rollout.gate import Comparison, Failure
 from uplift.spec.rollout.journal import HostStep, Run
@@ -192,6 +193,8 @@ class Engine:
             expect: what the plan of the run saw, by host.
         """
         request = self.run.request
+        # What the run changes is kept; what puts it back is not.
+        known = {RUN: self.run.id} if deploys is None else {}
         return child.run(
             self.inventory,
             request["deploys"] if deploys is None else deploys,
@@ -200,7 +203,7 @@ class Engine:
             data=request["data"],
             shell=self.lock.shell,
             on_event=lambda event: self.tell({"kind": "event", "event": event}),
-            environment=environment,
+            environment={**known, **(environment or {})},
             expect=expect,
             stop=self.interrupts.now,
             quiet=self.policy.quiet,

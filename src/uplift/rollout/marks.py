@@ -9,19 +9,22 @@ from typing import Any
 from uplift.remote.connection import Connection
 from uplift.remote.fleet import Fleet
 from uplift.spec.errors import UpliftError
+from uplift.spec.kept import RUNS
 
-FOLDER = "/var/lib/uplift/runs"
 LEDGER = "ledger"
 KEPT = 100  # files of runs on a host
 
-# $1 name of the file, $2 how many files are kept. The line comes by stdin.
+# $1 name of the file, $2 how many files are kept, $3 a run that needs no way back any more; the
+# line comes by stdin. What a run keeps goes with its records: old settings may hold secrets.
 _APPEND = f"""
 set -eu; umask 077
-install -d -m 0700 /var/lib/uplift {FOLDER}
-file={FOLDER}/$1.jsonl
+install -d -m 0700 /var/lib/uplift {RUNS}
+file={RUNS}/$1.jsonl
 cat >>"$file"; sync "$file"
-cd {FOLDER}
-ls -t | grep -v '^{LEDGER}[.]jsonl$' | tail -n +"$(($2 + 1))" | xargs -r rm -f --
+cd {RUNS}
+[ -z "$3" ] || rm -rf -- "./$3"
+ls -t | grep '[.]jsonl$' | grep -v '^{LEDGER}[.]jsonl$' | tail -n +"$(($2 + 1))" |
+  while read -r old; do rm -rf -- "./$old" "./${{old%.jsonl}}"; done
 """
 
 # The token is the fence's: a controller that was asleep while another took over writes nothing.
@@ -34,6 +37,7 @@ def append(
     file: str,
     record: Mapping[str, Any],
     shell: str,
+    over: str = "",
 ) -> dict[str, UpliftError]:
     """Write one record on hosts, in parallel; one remote command each.
 
@@ -43,6 +47,7 @@ def append(
         file: the run's id, or ``ledger``.
         record: plain data without secrets.
         shell: of the run's fence.
+        over: id of a run that has ended for good: what hosts keep to go back is forgotten.
 
     Returns:
         Hosts on which it could not be written, with the reason.
@@ -53,7 +58,7 @@ def append(
     def write(connection: Connection) -> None:
         if connection.name not in wanted:
             return
-        done = connection.run(_FENCED, shell, _APPEND, "uplift", file, str(KEPT), stdin=line)
+        done = connection.run(_FENCED, shell, _APPEND, "uplift", file, str(KEPT), over, stdin=line)
         if done.rc:
             said = (done.stderr or done.stdout).strip()[-300:]
             raise UpliftError(f"{connection.name}: no record could be written: {said}")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from uplift.remote.connection import Connection
 from uplift.rollout.engine import Engine, Stop
 from uplift.spec.errors import UpliftError
+from uplift.spec.rollout.plan import HostPlan
 
 DISK = 512 * 1024  # KiB free where records and containers are kept
 
@@ -25,12 +26,16 @@ done
 """
 
 
-def ready(engine: Engine, hosts: Sequence[str]) -> dict[str, Any]:
-    """Look at hosts, and return what each serves.
+def ready(engine: Engine, hosts: Sequence[str]) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
+    """Look at hosts.
 
     Args:
         engine: of the run.
         hosts: names, of those that are reached and were not looked at before.
+
+    Returns:
+        What each serves; and by host, which operations would change something that a revert leaves,
+        with the reason.
 
     Raises:
         Stop: a host cannot be changed, or not be put back as the policy wants; the words name each
@@ -42,10 +47,12 @@ def ready(engine: Engine, hosts: Sequence[str]) -> dict[str, Any]:
     looked, serving = engine.fleet.each(_look), engine.serving()
     problems = [f"{name}: {looked[name]}" for name in hosts if looked[name]]
     problems += [str(serving[name]) for name in hosts if isinstance(serving[name], UpliftError)]
-    problems += [] if problems else _looked(engine, hosts)
+    lasting: dict[str, dict[str, str]] = {}
+    if not problems:
+        problems, lasting = _looked(engine, hosts)
     if problems:
         raise Stop("not-ready", "\n".join(problems))
-    return {name: serving[name] for name in hosts}
+    return {name: serving[name] for name in hosts}, lasting
 
 
 def _look(connection: Connection) -> str:
@@ -53,24 +60,30 @@ def _look(connection: Connection) -> str:
     return "; ".join((done.stdout + done.stderr).strip().splitlines())
 
 
-def _looked(engine: Engine, hosts: Sequence[str]) -> list[str]:
-    """Let pyinfra look, and return what it could not do, or a revert not undo."""
+def _looked(engine: Engine, hosts: Sequence[str]) -> tuple[list[str], dict[str, dict[str, str]]]:
+    """Let pyinfra look; return why it cannot begin, and what a revert would not undo."""
     found = engine.look(hosts, "ready")
     problems = [
         f"{one.name}: {one.text}"
         for one in found
         if one.state in ("refused", "failed", "unreachable")
     ]
+    lasting = {one.name: steps for one in found if (steps := _lasting(one))}
     policy = engine.policy
     if problems or policy.on_failure == "hold" or policy.partial_revert:
-        return problems
-    lasting = {
-        one.name: [step.name for step in one.steps if step.changes and not step.reverts]
-        for one in found
-    }
-    return [
-        f"{name}: {policy.on_failure} cannot put back {', '.join(steps)}: "
+        return problems, lasting
+    refused = [
+        f"{name}: {policy.on_failure} cannot put back {_words(steps)}: "
         "--partial-revert says that the rest is enough"
         for name, steps in lasting.items()
-        if steps
     ]
+    return refused, lasting
+
+
+def _lasting(host: HostPlan) -> dict[str, str]:
+    steps = [step for step in host.steps if step.changes and not step.reverts]
+    return {step.name: step.way_back.removeprefix("none: ") for step in steps}
+
+
+def _words(steps: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} ({why})" if why else name for name, why in steps.items())

@@ -7,10 +7,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from uplift.facts.kept import READ
+from uplift.remote.connection import Connection
 from uplift.rollout.engine import Engine, reason
 from uplift.rollout.names import BACK
 from uplift.spec.errors import Exit, UpliftError
+from uplift.spec.kept import parse
 from uplift.spec.rollout.journal import HostStep
+
+READ_LIMIT = 330
+"""Seconds; the script waits for a container's change that is still going on."""
 
 PUT_BACK = Path(__file__).with_name("putback.py")
 
@@ -69,10 +75,13 @@ def _hosts(engine: Engine, number: int, hosts: Sequence[str]) -> bool:
     )
     problems = {name: reason(one) for name, one in outcome.hosts.items() if not one.ok}
     problems |= _not_as_before(engine, hosts, problems)
+    for name, stays in _lasting(engine, hosts).items():
+        problems[name] = "; ".join([*filter(None, [problems.get(name)]), *stays])
     problems |= _worse(engine, number, [name for name in hosts if name not in problems])
     for name in hosts:
         step: HostStep = "not-reverted" if name in problems else "reverted"
-        engine.journal.write(step, host=name, words=problems.get(name, ""))
+        words, done = problems.get(name, ""), list(outcome.hosts[name].changes)
+        engine.journal.write(step, host=name, words=words, put_back=done)
     engine.mark([name for name in hosts if name not in problems], "reverted")
     engine.mark(list(problems), "not-reverted")
     return not problems
@@ -82,6 +91,7 @@ def _wanted(engine: Engine, name: str) -> Mapping[str, Any]:
     before = engine.run.before.get(name, {})
     apps = before.get("apps", {})
     return {
+        "run": engine.run.id,
         "uv": before.get("uv", ""),
         "apps": {app: found["release"] for app, found in apps.items() if found},
     }
@@ -116,6 +126,32 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     if before.get("uv") and before["uv"] != now.get("uv"):
         words.append(f"uv {now.get('uv') or 'none'}, not {before['uv']}")
     return "; ".join(words)
+
+
+def _lasting(engine: Engine, hosts: Sequence[str]) -> dict[str, list[str]]:
+    """Say of hosts what the run has changed and is not as before, each with the reason."""
+    wanted, found = set(hosts), {}
+
+    def read(connection: Connection) -> tuple[str, ...]:
+        if connection.name not in wanted:
+            return ()
+        done = connection.run(READ, engine.run.id, time_limit=READ_LIMIT)
+        try:
+            return parse(done.stdout.splitlines()).lasting
+        except (ValueError, KeyError, IndexError):
+            said = (done.stderr or done.stdout).strip()[-200:]
+            return (f"what it keeps of the run could not be read: {said or done.rc}",)
+
+    for name, lasting in engine.fleet.each(read).items():
+        stays = [str(lasting)] if isinstance(lasting, UpliftError) else list(lasting)
+        changed = engine.run.changed.get(name, ())
+        for operation, why in engine.run.lasting.get(name, {}).items():
+            # Of an operation that keeps a part, that part has been said.
+            if operation in changed and not (why and any(why in one for one in stays)):
+                stays.append(f"{operation}: {why or 'has no way back'}")
+        if name in wanted and stays:
+            found[name] = stays
+    return found
 
 
 def _worse(engine: Engine, number: int, hosts: Sequence[str]) -> dict[str, str]:

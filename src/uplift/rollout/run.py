@@ -322,7 +322,8 @@ def _carried(journal: Journal, hosts: Sequence[InventoryHost], tell: Tell) -> Re
             reached = [name for name in engine.run.hosts if name not in engine.fleet.unreachable]
             # Also a host that was lost when the run began: what it serves is what it goes back to.
             if fresh := [name for name in reached if name not in engine.run.before]:
-                journal.write("ready", before=ready(engine, fresh))
+                before, lasting = ready(engine, fresh)
+                journal.write("ready", before=before, lasting=lasting)
             engine.hook("start")
             engine.waves()
         except Stop as stop:
@@ -346,7 +347,8 @@ def _stopped(engine: Engine, stop: Stop) -> Result:
 
 def _unanswered(engine: Engine) -> Stop | None:
     """Return why the hosts were being put back when the run was killed: that goes on."""
-    if engine.run.stopped is None or not engine.run.touched or engine.policy.on_failure == "hold":
+    begun = engine.run.touched or engine.run.at("reverted")
+    if engine.run.stopped is None or not begun or engine.policy.on_failure == "hold":
         return None
     stop = Stop(*engine.run.stopped)
     return None if stop.asked or stop.kind == "stale" else stop
@@ -364,7 +366,7 @@ def _answer(engine: Engine, stop: Stop) -> tuple[str, Exit]:
         return "held" if touched else "refused", Exit.STALE
     if stop.kind == "interrupted":
         return "held", Exit.INTERRUPTED
-    if not touched:
+    if not touched and not engine.run.at("reverted"):
         return "refused", Exit.FAILED
     if stop.asked or on_failure == "hold":
         return "held", Exit.HELD
@@ -391,7 +393,12 @@ def _end(engine: Engine, outcome: str, code: Exit, stopped: str) -> Result:
         },
     }
     for name, error in marks.append(
-        engine.fleet, run.hosts, marks.LEDGER, record, engine.lock.shell
+        engine.fleet,
+        run.hosts,
+        marks.LEDGER,
+        record,
+        engine.lock.shell,
+        run.id if run.over else "",
     ).items():
         engine.tell({"kind": "warning", "host": name, "words": str(error)})
     return Result(run, serving, stopped)

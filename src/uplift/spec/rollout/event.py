@@ -30,7 +30,8 @@ class Kind(StrEnum):
     """``data``: ``attempt``, ``of``."""
     CHANGE = "change"
     """``text``: what an operation of ours would change or has changed; ``data``: ``subject``,
-    ``done`` (false when it was only looked at), ``restarts``, ``removes``."""
+    ``done`` (false when it was only looked at), ``restarts``, ``removes``, ``lasting`` (why a
+    rollout does not put it back, though it does what else the operation changes)."""
     READ = "read"
     """An operation of ours read a host; ``data``: ``fact``, ``key`` (which one of its reads),
     ``fingerprint`` (keyed, of all that was read), ``parts`` (the same of each part, by name)."""

@@ -66,6 +66,7 @@ class Run:
         token: of its locks; 0 when it never had them.
         outcome: how it ended; empty while it has not.
         exit_code: of the end.
+        lasting: what would change and has no way back, with the reason, by host and operation.
         began: seconds since 1970.
         last: the same, of its last record.
     """
@@ -85,6 +86,7 @@ class Run:
     token: int = 0
     outcome: str = ""
     exit_code: int | None = None
+    lasting: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     began: float = 0.0
     last: float = 0.0
 
@@ -163,7 +165,10 @@ class Run:
             return replace(begun, hosts=waiting)
         known: dict[str, dict[str, Any]] = {
             "locked": {"token": record.get("token")},
-            "ready": {"before": {**self.before, **record.get("before", {})}},
+            "ready": {
+                "before": {**self.before, **record.get("before", {})},
+                "lasting": {**self.lasting, **record.get("lasting", {})},
+            },
             "wave": {"wave": record.get("wave")},
             "baseline": {"baseline": {**self.baseline, **_by_host(record)}},
             "paused": {"paused": record.get("wave")},

@@ -30,7 +30,8 @@ class Step(Block):
         lines: what would change, or why it would fail, in the words of our operations.
         restarts: what stops and starts again.
         removes: what is gone afterwards and does not come back.
-        way_back: how it comes back when the run fails; empty when nothing brings it back.
+        way_back: how it comes back when the run fails; where nothing brings it back, it begins with
+            ``none`` and says why, or is empty: of an operation that is not this project's.
         reverts: a rollout does that by itself.
     """
 
@@ -279,7 +280,7 @@ def step(
 
     Args:
         operation: as the event ``prepared`` names it.
-        told: its ``change`` events: ``text``, ``restarts``, ``removes``.
+        told: its ``change`` events: ``text``, ``restarts``, ``removes``, ``lasting``.
         refused: texts of its refusals.
         moved: an operation ahead of it would change the host.
     """
@@ -292,7 +293,7 @@ def step(
         # Ahead of the change that it waits for: a container on a host without Docker.
         effect = "unclear" if moved else "refused"
         lines += refused
-    way = way_back(function)
+    way = way_back(function, [str(one["lasting"]) for one in told if one.get("lasting")])
     return Step(
         name=str(operation["name"]),
         function=function,
