@@ -218,6 +218,28 @@ def test_a_revert_that_was_killed_is_gone_on_with(pair: Pair) -> None:
 
 
 @pytest.mark.slow
+def test_secret_files_of_a_container_come_back_with_it(pair: Pair) -> None:
+    wanted = {"secrets": {"token": {"secret": "back/token"}}}
+    tokens = [secrets.token_hex(12) for _ in "12"]
+    seen = "cat /etc/uplift/secrets/box/token; docker exec box cat /run/secrets/token"
+    pair.want(GOOD, **wanted)
+    pair.environment = {**pair.environment, "UPLIFT_SECRET_BACK_TOKEN": tokens[0]}
+    code, _, errors = pair.rollout("--on-failure", "hold")
+    assert code == 0, errors
+    pair.want(BAD, **wanted)
+    pair.environment = {**pair.environment, "UPLIFT_SECRET_BACK_TOKEN": tokens[1]}
+    code, result, errors = pair.rollout("--on-failure", "revert-fleet")
+    assert (code, result["outcome"]) == (1, "reverted"), (errors, result)
+    assert [pair.sh(name, seen).count(tokens[0]) for name in NAMES] == [2, 2]
+    # As a container that is as it should be: nothing is changed for the settings of before.
+    pair.want(GOOD, **wanted)
+    pair.environment = {**pair.environment, "UPLIFT_SECRET_BACK_TOKEN": tokens[0]}
+    code, result, errors = pair.rollout("--on-failure", "hold")
+    assert code == 0, errors
+    assert [one["changed"] for one in result["hosts"]] == [[], []]
+
+
+@pytest.mark.slow
 def test_a_container_that_the_run_made_goes_again(pair: Pair) -> None:
     for name in NAMES:
         pair.sh(name, "docker rm -f box")
