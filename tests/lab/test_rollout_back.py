@@ -8,7 +8,7 @@ import shlex
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,11 +38,11 @@ class Pair:
         """Run a script as root."""
         return str(self.ssh(host, f"sudo sh -c {shlex.quote(script)}").stdout).strip()
 
-    def want(self, image: str, *, port: int = 7001, **fields: Any) -> None:
+    def want(self, image: str, **fields: Any) -> None:
         """Write settings."""
-        box = {"name": "box", "image": image, "environment": {"PORT": str(port)}, **fields}
+        box = {"name": "box", "image": image, "environment": {"PORT": "7001"}, **fields}
         box |= {"health": {"stable": 1}, "stop_timeout": 1}
-        registry = f"http://127.0.0.1:{port}/"
+        registry = "http://127.0.0.1:7001/"
         auth = {"username": "me", "password": {"secret": "back/npm"}}
         anna = {
             "user": "anna",
@@ -68,10 +68,15 @@ class Pair:
         """Roll out."""
         return self.call(*self.words(*more))
 
-    def journal(self) -> list[dict[str, Any]]:
-        """Return the records of the last run."""
-        last = max(self.folder.glob(".uplift/runs/*/journal.jsonl"))
-        return [json.loads(line) for line in last.read_text().splitlines()]
+    def runs(self) -> set[Path]:
+        """Return the journals of all runs."""
+        return set(self.folder.glob(".uplift/runs/*/journal.jsonl"))
+
+    def journal(self, after: Set[Path] = frozenset()) -> list[dict[str, Any]]:
+        """Return the records of the last run; nothing while it is one of those before."""
+        last = max(self.runs() - after, default=None)
+        lines = last.read_text().splitlines() if last else []
+        return [json.loads(line) for line in lines if line.endswith("}")]
 
     def state(self, host: str) -> list[str]:
         """Return what these tests change on a host: container, bytes, owners, modes."""
@@ -169,7 +174,7 @@ def test_a_file_that_somebody_changed_meanwhile_stays_and_is_named(pair: Pair) -
     keeps = pair.sh("lab-1", f"find /var/lib/uplift/runs/{result['run']} -type f -perm /077")
     assert keeps == ""
     assert pair.sh("lab-1", f"stat -c %a /var/lib/uplift/runs/{result['run']}") == "700"
-    pair.sh("lab-1", "echo '# by hand' >>/home/anna/.npmrc")
+    pair.sh("lab-1", "cd /home/anna; cp -a .npmrc written; echo '# by hand' >>.npmrc")
     changed = pair.sh("lab-1", "sha256sum /home/anna/.npmrc")
     code, result, errors = pair.call("abort", "--revert", "--json")
     assert (code, result["outcome"]) == (3, "held"), (errors, result)
@@ -182,7 +187,7 @@ def test_a_file_that_somebody_changed_meanwhile_stays_and_is_named(pair: Pair) -
     assert pair.sh("lab-1", "sha256sum /home/anna/.npmrc") == changed
     assert pair.sh("lab-1", "cat /home/anna/.config/pip/pip.conf 2>&1 || :").endswith("directory")
     # Whoever gives the file back as the run had written it can go on.
-    pair.sh("lab-1", "sed -i '$d' /home/anna/.npmrc; chown anna:anna /home/anna/.npmrc")
+    pair.sh("lab-1", "cd /home/anna; cp -a written .npmrc")
     code, result, errors = pair.call("abort", "--revert", "--json")
     assert (code, result["outcome"]) == (1, "reverted"), (errors, result)
 
@@ -191,6 +196,7 @@ def test_a_file_that_somebody_changed_meanwhile_stays_and_is_named(pair: Pair) -
 def test_a_revert_that_was_killed_is_gone_on_with(pair: Pair) -> None:
     before = {name: pair.state(name) for name in NAMES}
     pair.want(BAD)
+    known = pair.runs()
     child = subprocess.Popen(
         [str(PROJECT / ".venv/bin/uplift"), *pair.words("--on-failure", "revert-fleet")],
         cwd=pair.folder,
@@ -199,15 +205,9 @@ def test_a_revert_that_was_killed_is_gone_on_with(pair: Pair) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    known = len(list(pair.folder.glob(".uplift/runs/*")))
     end = time.monotonic() + LIMIT
-    # A new run's journal may not be there yet.
-    while len(list(pair.folder.glob(".uplift/runs/*"))) <= known and child.poll() is None:
-        assert time.monotonic() < end
-        if len(list(pair.folder.glob(".uplift/runs/*/journal.jsonl"))) and any(
-            one["kind"] == "reverting" for one in pair.journal()
-        ):
-            break
+    while not any(one["kind"] == "reverting" for one in pair.journal(after=known)):
+        assert time.monotonic() < end and child.poll() is None
         time.sleep(0.2)
     time.sleep(2)  # in the middle of it, wherever that is
     child.send_signal(signal.SIGKILL)

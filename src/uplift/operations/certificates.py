@@ -21,7 +21,6 @@ from uplift.spec.certificates import (
     FOLDER,
     Certificate,
     Certificates,
-    Plan,
     expired,
     plan,
     refusal,
@@ -70,7 +69,8 @@ def trusted(settings: Certificates) -> Generator[StringCommand, None, None]:
     done = f"certificates: {', '.join(todo.words)}"
     script.announce(done)
     files = [f"{FOLDER}/{name}" for name in (*(one.file for one in todo.write), *todo.remove)]
-    text = kept.keeping(_script(todo), dict.fromkeys(files), _AGAIN)
+    # With nothing to write or remove it takes up the files that are there: those of before.
+    text = kept.keeping(_script(todo.remove), dict.fromkeys(files), _script(()))
     yield script.run(text, stdin=_payload(todo.write), timeout=TIME_LIMIT)
     script.changed(done)
 
@@ -86,13 +86,13 @@ def _payload(certificates: Sequence[Certificate]) -> str:
     return "".join(f"{c.pem}#file {c.file} {c.file_sha256}\n" for c in certificates) + "#end\n"
 
 
-def _script(todo: Plan) -> str:
+def _script(remove: Sequence[str]) -> str:
     head = f"folder={FOLDER}\nbundle={BUNDLE}"
-    remove = "".join(
+    removal = "".join(
         f'rm -rf -- "$folder/"{shlex.quote(name)} || fail "cannot remove a file"\n'
-        for name in todo.remove
+        for name in remove
     )
-    return f"{head}\n{UNTRUSTED.strip()}\n{_START}\n{remove}{_UPDATE}"
+    return f"{head}\n{UNTRUSTED.strip()}\n{_START}\n{removal}{_UPDATE}"
 
 
 _START = r"""
@@ -149,6 +149,3 @@ update || update --fresh ||
   fail "update-ca-certificates does not take up: $(untrusted | sort -u)"
 exit 0
 """.strip()
-
-# When the files of before are back.
-_AGAIN = "update-ca-certificates --fresh >/dev/null && openssl rehash /etc/ssl/certs\n"
