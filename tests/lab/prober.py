@@ -19,6 +19,23 @@ RATE = 50  # requests a second
 WORKERS = 10
 
 
+@dataclass(frozen=True)
+class Answer:
+    """A good answer.
+
+    Args:
+        at: when it was there, as time.monotonic() counts.
+        seconds: that it took, with the connection where that was a fresh one.
+        kept: the connection was one that stays open.
+        body: what it said.
+    """
+
+    at: float
+    seconds: float
+    kept: bool
+    body: str
+
+
 @dataclass
 class Prober:
     """Requests from several threads, half of them on connections that stay open.
@@ -29,8 +46,8 @@ class Prober:
         path: that is asked for.
         tls: how its certificate is checked; None: no TLS.
         answers: bodies of good answers, counted.
+        good: the same, one by one.
         failures: what else came.
-        seconds: that good answers took.
     """
 
     address: str
@@ -38,8 +55,8 @@ class Prober:
     path: str = "/"
     tls: ssl.SSLContext | None = None
     answers: Counter[str] = field(default_factory=Counter)
+    good: list[Answer] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
     _over: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
 
@@ -59,7 +76,7 @@ class Prober:
 
     def percentile(self, percent: int) -> float:
         """Return within how many seconds this share of the good answers came."""
-        return quantiles(self.seconds, n=100)[percent - 1]
+        return quantiles((one.seconds for one in self.good), n=100)[percent - 1]
 
     def _connection(self) -> http.client.HTTPConnection:
         if self.tls is None:
@@ -78,7 +95,8 @@ class Prober:
                 body = response.read().decode()
                 if response.status == 200:
                     self.answers[body] += 1
-                    self.seconds.append(time.monotonic() - began)
+                    now = time.monotonic()
+                    self.good.append(Answer(now, now - began, keep, body))
                 else:
                     self.failures.append(f"status {response.status}")
             except (OSError, http.client.HTTPException) as error:
