@@ -324,6 +324,13 @@ def test_a_controller_that_was_stopped_while_another_took_over_changes_nothing_a
         there = lines(project.sh(name, f"cat /var/lib/uplift/runs/{folder.name}.jsonl"))
         assert [one["kind"] for one in there] == ["intent"]
     assert stage.free()
+    # Nor does it when somebody wants to go on with it, or to undo it.
+    for words in (["resume"], ["abort", "--revert"]):
+        code, _, errors = project.call(*words, folder.name, "--json")
+        assert code == 5
+        assert f"lab-1: {project.runs()[-1].name}" in errors
+    assert project.call("abort", folder.name, "--json")[0] == 3
+    assert project.versions() == ["three"] * 3
 
 
 def children(process: int) -> list[int]:

@@ -31,6 +31,32 @@ ls -t | grep '[.]jsonl$' | grep -v '^{LEDGER}[.]jsonl$' | tail -n +"$(($2 + 1))"
 _FENCED = 'fence=$1; shift; exec "$fence" -c "$@"'
 
 
+def later(fleet: Fleet, run: str) -> dict[str, tuple[str, ...]]:
+    """Return the runs that have left records of steps on hosts and began after another one.
+
+    Args:
+        fleet: connected.
+        run: id of the other one; ids begin with the time.
+
+    Returns:
+        Their ids, by host, where there are any.
+
+    Raises:
+        UpliftError: a host could not be read.
+    """
+
+    def names(connection: Connection) -> tuple[str, ...]:
+        done = connection.run(f"ls {FOLDER} 2>/dev/null || :")
+        found = {name.removesuffix(".jsonl") for name in done.stdout.split()} - {LEDGER}
+        return tuple(sorted(name for name in found if name > run))
+
+    outcomes = fleet.each(names)
+    for one in outcomes.values():
+        if isinstance(one, UpliftError):
+            raise one
+    return {name: one for name, one in outcomes.items() if one and not isinstance(one, UpliftError)}
+
+
 def append(
     fleet: Fleet,
     hosts: Iterable[str],

@@ -137,7 +137,8 @@ def resume(run: str, tell: Tell) -> Result:
         tell: as for ``begin``.
 
     Raises:
-        StaleError: code or settings are others than those that it began with.
+        StaleError: code or settings are others than those that it began with, or another run has
+            changed its hosts since.
         UsageError: there is nothing to go on with.
     """
     with Journal.open(run, tell) as journal:
@@ -151,7 +152,7 @@ def resume(run: str, tell: Tell) -> Result:
             )
         hosts = _same_hosts(journal.run)
         journal.write("resumed", by=person())
-        return _carried(journal, hosts, tell)
+        return _carried(journal, hosts, tell, again=True)
 
 
 def abort(run: str, tell: Tell, *, put_back: bool) -> Result:
@@ -166,6 +167,7 @@ def abort(run: str, tell: Tell, *, put_back: bool) -> Result:
         put_back: put back every host that it touched.
 
     Raises:
+        StaleError: another run has changed hosts since that were to be put back.
         UsageError: there is nothing to end.
     """
     with Journal.open(run, tell) as journal:
@@ -173,6 +175,7 @@ def abort(run: str, tell: Tell, *, put_back: bool) -> Result:
         if not put_back:
             return _left(journal, tell)
         with _engine(journal, _same_hosts(journal.run), tell) as engine:
+            _check_overtaken(engine)
             outcome, code = revert.fleet(engine)
             return _end(engine, outcome, code, "aborted")
 
@@ -314,8 +317,24 @@ def _refused(journal: Journal, code: Exit) -> None:
         journal.write("ended", outcome="refused", exit_code=int(code))
 
 
-def _carried(journal: Journal, hosts: Sequence[InventoryHost], tell: Tell) -> Result:
+def _check_overtaken(engine: Engine) -> None:
+    """Refuse to go on over what another run has done meanwhile, or to undo that as well."""
+    later = marks.later(engine.fleet, engine.run.id)
+    if later:
+        lines = [f"  {name}: {', '.join(runs)}" for name, runs in later.items()]
+        raise StaleError(
+            f"{engine.run.id}: other runs have changed its hosts since. End this one by "
+            "`uplift abort` (it leaves hosts as they are), and begin a new one:\n"
+            + "\n".join(lines)
+        )
+
+
+def _carried(
+    journal: Journal, hosts: Sequence[InventoryHost], tell: Tell, *, again: bool = False
+) -> Result:
     with _engine(journal, hosts, tell) as engine:
+        if again:
+            _check_overtaken(engine)
         try:
             if (stop := _unanswered(engine)) is not None:
                 return _answered(engine, stop)
