@@ -1,25 +1,26 @@
 """`uplift` in a process that kills itself: killed.py MOMENT WHAT WORDS…
 
-MOMENT is ``before`` or ``after`` a record of the journal is on the disk (WHAT: its kind), or ``in``
-an event of pyinfra (WHAT: its kind, and with ``+3`` so many seconds later); after ``in-all``
+MOMENT is ``before`` or ``after`` records of the journal are on the disk (WHAT: their kind), or when
+``half`` of them is, or ``in`` an event of pyinfra (WHAT: its kind, and with ``+3`` so many seconds later); after ``in-all``
 pyinfra's process is dead as well.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
 import threading
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from uplift.cli.main import main
 from uplift.cli.watching import JsonLines
 from uplift.rollout.journal import Journal
 from uplift.spec.rollout.event import Event, Kind
 
-_write, _tell = Journal.write, JsonLines.tell
+_put, _tell = Journal._put, JsonLines.tell
 _child = 0
 
 
@@ -30,14 +31,18 @@ def die(*others: int) -> NoReturn:
 
 
 def at_records(moment: str, what: str) -> None:
-    def write(self: Journal, kind: Any, **facts: Any) -> None:
-        if (moment, what) == ("before", kind):
+    def put(self: Journal, text: bytes) -> None:
+        here = what in {json.loads(line)["kind"] for line in text.splitlines()}
+        if here and moment == "before":
             die()
-        _write(self, kind, **facts)
-        if (moment, what) == ("after", kind):
+        if here and moment == "half":
+            self._file.write(text[: len(text) // 2])
+            die()
+        _put(self, text)
+        if here:
             die()
 
-    Journal.write = write  # type: ignore[method-assign]
+    Journal._put = put  # type: ignore[method-assign]
 
 
 def at_events(moment: str, what: str) -> None:
@@ -58,6 +63,6 @@ def at_events(moment: str, what: str) -> None:
 
 if __name__ == "__main__":
     moment, what, *words = sys.argv[1:]
-    (at_records if moment in ("before", "after") else at_events)(moment, what)
+    (at_records if moment in ("before", "half", "after") else at_events)(moment, what)
     sys.argv = ["uplift", *words]
     main()
