@@ -1,8 +1,8 @@
 """`uplift` in a process that kills itself: killed.py MOMENT WHAT WORDS…
 
 MOMENT is ``before`` or ``after`` records of the journal are on the disk (WHAT: their kind), or when
-``half`` of them is, or ``in`` an event of pyinfra (WHAT: its kind, and with ``+3`` so many seconds later); after ``in-all``
-pyinfra's process is dead as well.
+``half`` of them is; or ``in`` an event of pyinfra (WHAT: its kind, with ``+3`` that many seconds
+later). After ``in-all`` pyinfra's process is dead as well.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import Mapping
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from uplift.cli.main import main
 from uplift.cli.watching import JsonLines
