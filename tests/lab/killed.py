@@ -2,7 +2,8 @@
 
 MOMENT is ``before`` or ``after`` records of the journal are on the disk (WHAT: their kind), or when
 ``half`` of them is; or ``in`` an event of pyinfra (WHAT: its kind, with ``+3`` that many seconds
-later). After ``in-all`` pyinfra's process is dead as well.
+later). After ``in-all`` pyinfra's process is dead as well. ``lock``: as soon as a first host
+has a lock (WHAT: its state), while the others are being written to.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ from typing import Any, NoReturn
 
 from uplift.cli.main import main
 from uplift.cli.watching import JsonLines
+from uplift.remote.connection import Connection
+from uplift.rollout import lock_hosts
 from uplift.rollout.journal import Journal
 from uplift.spec.rollout.event import Event, Kind
 
-_put, _tell = Journal._put, JsonLines.tell
+_put, _tell, _lock = Journal._put, JsonLines.tell, lock_hosts._write
 _child = 0
 
 
@@ -61,8 +64,21 @@ def at_events(moment: str, what: str) -> None:
     JsonLines.tell = tell  # type: ignore[method-assign]
 
 
+def at_locks(moment: str, what: str) -> None:
+    def write(connection: Connection, *words: str, **options: Any) -> lock_hosts.Written:
+        found = _lock(connection, *words, **options)
+        if found.done and found.seen.record.state == what:
+            die()
+        return found
+
+    lock_hosts._write = write
+
+
+MOMENTS = {"in": at_events, "in-all": at_events, "lock": at_locks}
+
+
 if __name__ == "__main__":
     moment, what, *words = sys.argv[1:]
-    (at_records if moment in ("before", "half", "after") else at_events)(moment, what)
+    MOMENTS.get(moment, at_records)(moment, what)
     sys.argv = ["uplift", *words]
     main()

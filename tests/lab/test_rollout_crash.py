@@ -21,6 +21,7 @@ from tests.lab.rollout_box import GATE, LIMIT, NAMES, Project, lines, wait_for
 from uplift.rollout.journal import read, records
 from uplift.spec.rollout.event import Kind
 from uplift.spec.rollout.journal import KINDS, Run
+from uplift.spec.rollout.lock import State
 
 pytest_plugins = ["tests.lab.rollout_box"]
 
@@ -251,6 +252,25 @@ def test_a_run_that_was_killed_before_its_first_record_has_touched_nothing(stage
         assert "killed before it had begun" in errors
     assert stage.free()
     assert stage.project.versions() == ["one"] * 3
+
+
+@pytest.mark.crash
+@pytest.mark.parametrize("end", ["resume", "abort"])
+@pytest.mark.parametrize("state", sorted(set(State) - {State.NONE, State.MAINTENANCE}))
+def test_a_controller_that_is_killed_between_the_locks_of_hosts_keeps_nobody_out_for_long(
+    stage: Stage, state: State, end: str
+) -> None:
+    stage.play(SCENES[0], "lock", state)
+    if stage.run.over:
+        assert state == State.RELEASED
+        assert stage.project.call(end, "--json")[0] == 64
+    else:
+        stage.check()
+        code, _, errors = stage.project.call(end, "--json")
+        assert code == 0, errors  # nothing was touched
+    wait_for(stage.free)
+    assert stage.project.rollout("--no-gate", waves="100%", version="three")[0] == 0
+    assert stage.project.versions() == ["three"] * 3
 
 
 @pytest.mark.crash
