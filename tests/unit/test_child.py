@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import selectors
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -390,6 +391,28 @@ def test_the_child_ends_when_its_listener_raises(watched: Run) -> None:
         watched(TWO.format(command="sleep 120"), on_event=listen)
     with pytest.raises(ProcessLookupError):
         os.kill(pids[0], 0)
+
+
+def test_what_is_told_while_this_process_sleeps_is_read_when_it_wakes_up(
+    watched: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stopped process finds its wait for events over, and pyinfra's process ended."""
+
+    class Asleep(selectors.DefaultSelector):
+        slept = False
+
+        def select(self, timeout: float | None = None) -> list[Any]:
+            if Asleep.slept:
+                return super().select(timeout)
+            Asleep.slept = True
+            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+            return []
+
+    monkeypatch.setattr(selectors, "DefaultSelector", Asleep)
+    found, seen = watched(TWO.format(command="true"))
+    assert Asleep.slept
+    assert found.hosts["@local"].ok
+    assert names(seen)[-1] == Kind.ENDED
 
 
 def test_the_log_is_for_its_owner_alone_and_grows(watched: Run) -> None:

@@ -220,7 +220,9 @@ def _read(
     with selectors.DefaultSelector() as selector:
         selector.register(reading, selectors.EVENT_READ)
         while True:
-            if selector.select(0.2):
+            # Asked before: what it told last, also while this process was stopped, is there then.
+            over = child.poll() is not None
+            if selector.select(0 if over else 0.2):
                 piece = os.read(reading, _PIECE)
                 if not piece:
                     return given_up
@@ -228,7 +230,7 @@ def _read(
                 for line in whole:
                     take(Event.parse(line.decode()))
                 heard = time.monotonic()
-            elif child.poll() is not None:
+            elif over:
                 return given_up
             late = time.monotonic() - heard > quiet
             if late or (stop is not None and stop.is_set()):
