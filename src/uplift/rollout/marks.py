@@ -46,8 +46,9 @@ def later(fleet: Fleet, run: str) -> dict[str, tuple[str, ...]]:
     """
 
     def names(connection: Connection) -> tuple[str, ...]:
-        done = connection.run(f"ls {FOLDER} 2>/dev/null || :")
-        found = {name.removesuffix(".jsonl") for name in done.stdout.split()} - {LEDGER}
+        done = connection.run(f"ls {RUNS} 2>/dev/null || :")
+        files = (name for name in done.stdout.split() if name.endswith(".jsonl"))
+        found = {name.removesuffix(".jsonl") for name in files} - {LEDGER}
         return tuple(sorted(name for name in found if name > run))
 
     outcomes = fleet.each(names)
