@@ -42,6 +42,7 @@ class Scene:
         writes: kinds of records.
         words: options of the run.
         version: that it brings.
+        waves: of its hosts.
         broken: its change fails on lab-2, until that is mended.
         lost: lab-3 does not answer, until that is mended.
         held: it was held before, and is killed when it is resumed.
@@ -53,6 +54,7 @@ class Scene:
     writes: frozenset[str]
     words: Sequence[str] = ("--no-gate",)
     version: str = "two"
+    waves: str = "1,100%"
     broken: bool = False
     lost: bool = False
     held: bool = False
@@ -79,12 +81,15 @@ SCENES = (
         code=3,
         versions=("bad", "one", "one"),
     ),
-    # Stock operations have no way back: the hosts stay, and nothing that is read differs.
+    # Stock operations have no way back: only a host where none has changed anything is as before.
     Scene(
         frozenset({"reverting", "reverted"}),
         ("--no-gate", *REVERT),
+        version="one",
+        waves="lab-2,100%",
         broken=True,
         code=1,
+        versions=("one", "one", "one"),
         forward=False,
     ),
     Scene(
@@ -129,7 +134,7 @@ class Stage:
     def words(self, scene: Scene) -> list[str]:
         """Return the words of its run."""
         words = ("--policy", self.policy(), *scene.words)
-        return self.project.words(*words, waves="1,100%", version=scene.version)
+        return self.project.words(*words, waves=scene.waves, version=scene.version)
 
     def policy(self) -> str:
         """Return a file: locks of a run that has died are soon free."""
