@@ -78,7 +78,7 @@ def switch(lines: list[Line]) -> Figure:
             [[it[f"{kind}_{phase}"][key] for it in lines] for phase in PHASES]
             for key in ("p50", "p99")
         ]
-        dots(axes, [f"{phase} a switch" for phase in PHASES], series)
+        dots(axes, PHASES, series)
         axes.set_title(f"{kind} connections")
     both[0].set_ylabel("milliseconds")
     legend(both[0], ("p50", "p99"))

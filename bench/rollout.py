@@ -1,28 +1,41 @@
-"""Measure what waves, events, journal and table cost the controller, by number of hosts.
+"""Measure what a rollout costs the controller on top of pyinfra and the tests.
 
-Hosts are simulated by pyinfra's fake connector (each command takes 50 ms and does nothing): what is
-measured is the controller alone, without locks and gates, which talk to real hosts. Each number of
-hosts is run as plain pyinfra, and in waves of one host, a quarter and the rest. Each run is a
-process of its own, whose CPU and memory the kernel counts, children included.
+`fleet`: hosts simulated by pyinfra's fake connector, where each command takes 50 ms and does
+nothing: the controller alone, by number of hosts, as plain pyinfra and in waves of one host, a
+quarter and the rest. Without locks and gates, which talk to real hosts.
+
+`unchanged`: a deploy with nothing to do on one real host of a lab, as plain pyinfra, its tests
+alone, and as a rollout with these tests before and after.
+
+Each run is a process of its own, whose CPU and memory the kernel counts, children included. Results
+go to bench/results/ as JSON lines, and to the terminal as Markdown.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import resource
+import os
+import platform
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import compare
+import raw
+import table
+import work
+from lab import lab_host
+from raw import Line
+from rollout_one import LIMIT, WAYS
+
 HERE = Path(__file__).parent
 COUNTS = (25, 50, 100, 200)
-LIMIT = 900  # seconds for one run
 INVENTORY = """
 data = {{"fake_delay": 0.05, "fake_delay_jitter": 0}}
 fleet = [(f"@fake/web-{{n}}", data) for n in range({count})]
@@ -33,131 +46,120 @@ from pyinfra.operations import server
 for number in range(5):
     server.shell(name=f"Step {number}", commands=["true"])
 """
+# Only for names that begin with @, as all of these do: real hosts do not pay for it.
+CONFIG = """
+from functools import cache
+
+from pyinfra.api import inventory
+
+# pyinfra looks through all installed packages for connectors, again for each such name.
+inventory.get_all_connectors = cache(inventory.get_all_connectors)
+"""
+LAB = "inventories/lab.py"
+PART = "deploys/docker.py"
+GATE = "tests/verify/test_docker.py"
 
 
-def plain(folder: Path) -> None:
-    """Run pyinfra as a person would."""
-    words = [sys.executable, "-m", "pyinfra", "inventory.py", "deploy.py", "-y"]
-    with (folder / "log").open("wb") as log:
-        subprocess.run(words, cwd=folder, stdout=log, stderr=log, timeout=LIMIT, check=True)
-
-
-def waves(folder: Path) -> None:
-    """Run the same in waves, with the journal's records and the live table of `uplift rollout`."""
-    from rich.console import Console
-
-    from uplift.cli import watching
-    from uplift.remote import inventory
-    from uplift.rollout import child
-    from uplift.rollout.journal import Journal
-    from uplift.spec.rollout.waves import divided
-
-    watching.progress = Console(file=(folder / "table").open("w"), force_terminal=True)
-    found = divided(inventory.hosts("inventory.py"), ["1", "25%", "100%"])
-    request = {"waves": found, "inventory": "inventory.py", "deploys": ["deploy.py"], "actor": "b"}
-    with (
-        watching.LiveTable() as table,
-        Journal.begin(request, table.tell, folder / "runs") as journal,
-    ):
-        for number, names in enumerate(found, start=1):
-            journal.write("wave", wave=number, hosts=names)
-            for name in names:
-                journal.write("intent", host=name)
-            outcome = child.run(
-                "inventory.py",
-                ["deploy.py"],
-                names,
-                log=folder / f"wave-{number}.log",
-                on_event=lambda event: table.tell({"kind": "event", "event": event}),
-            )
-            if not outcome.ok:
-                raise SystemExit(outcome.text)
-            for kind in ("done", "verified", "committed"):
-                for name in names:
-                    journal.write(kind, host=name)
-
-
-WAYS = {"plain pyinfra": plain, "waves": waves}
-
-
-def measured(way: str, count: int) -> dict[str, Any]:
-    """Run one way in a process of its own, and return what it cost.
+def fleet(way: str, count: int) -> Line:
+    """Run simulated hosts one way.
 
     Args:
         way: a key of ``WAYS``.
         count: hosts.
     """
     with tempfile.TemporaryDirectory(prefix="uplift-bench-") as folder:
-        Path(folder, "inventory.py").write_text(INVENTORY.format(count=count))
-        Path(folder, "deploy.py").write_text(DEPLOY)
-        words = [sys.executable, str(HERE / "rollout.py"), "--one", way, folder]
+        for name, text in (
+            ("inventory.py", INVENTORY.format(count=count)),
+            ("deploy.py", DEPLOY),
+            ("config.py", CONFIG),
+        ):
+            Path(folder, name).write_text(text)
+        load = raw.load()
+        words = [sys.executable, str(HERE / "rollout_one.py"), way]
         done = subprocess.run(
             words, cwd=folder, capture_output=True, text=True, timeout=LIMIT, check=False
         )
         if done.returncode:
             raise SystemExit(done.stderr)
-        return {"way": way, "hosts": count, **json.loads(done.stdout.splitlines()[-1])}
+        cost = json.loads(done.stdout.splitlines()[-1])
+        return {"part": "fleet", "way": way, "hosts": count, **cost, **load}
 
 
-def one(way: str, folder: Path) -> None:
-    """Run a way in this process, and print what it cost as JSON."""
-    begun = time.monotonic()
-    WAYS[way](folder)
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    print(
-        json.dumps(
-            {
-                "seconds": round(time.monotonic() - begun, 2),
-                "cpu": round(sum(it.ru_utime + it.ru_stime for it in used), 2),
-                "memory_mib": round(max(it.ru_maxrss for it in used) / 1024),
-            }
-        )
+def unchanged(host: dict[str, Any]) -> dict[str, list[str]]:
+    """Return the commands that are compared on a host where nothing is to be done."""
+    name = ("--limit", host["name"])
+    uplift = str(compare.BIN / "uplift")
+    return {
+        "plain pyinfra": [str(compare.BIN / "pyinfra"), LAB, PART, "-y", *name],
+        "tests alone": [uplift, "verify", LAB, "--tests", GATE, *name],
+        "rollout": [uplift, "rollout", LAB, PART, "-y", "--gate", GATE, *name],
+    }
+
+
+def timed(way: str, words: list[str], lab: str) -> Line:
+    """Run a command, and return what it cost."""
+    load = raw.load()
+    before, began = os.times(), time.monotonic()
+    done = subprocess.run(
+        words,
+        cwd=work.ROOT,
+        env={**os.environ, "UPLIFT_LAB": lab, "PYINFRA_PROGRESS": "off"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
     )
+    seconds, after = time.monotonic() - began, os.times()
+    if done.returncode:
+        raise SystemExit(f"{way} failed:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
+    cost = {"seconds": round(seconds, 2), "cpu": round(sum(after[2:4]) - sum(before[2:4]), 2)}
+    return {"part": "unchanged", "way": way, "hosts": 1, **cost, **load}
 
 
-def table(lines: list[Mapping[str, Any]]) -> str:
-    """Return the middle of each measurement as Markdown."""
-    rows = [
-        "| hosts | way | seconds | CPU seconds | CPU a host | MiB |",
-        "|---|---|---|---|---|---|",
-    ]
-    for count in sorted({line["hosts"] for line in lines}):
+def measured(host: dict[str, Any], given: argparse.Namespace) -> Iterator[Line]:
+    """Run all ways in turn; who begins alternates."""
+    commands = unchanged(host)
+    for turn in range(given.repeat):
+        for count in COUNTS:
+            for way in sorted(WAYS, reverse=bool(turn % 2)):
+                yield {"repeat": turn + 1, **fleet(way, count)}
+        for way in sorted(commands, reverse=bool(turn % 2)):
+            yield {"repeat": turn + 1, **timed(way, commands[way], given.lab)}
+
+
+def show(lines: list[Line]) -> None:
+    """Print the middle of each measurement as Markdown."""
+    raw.show_head(lines)
+    columns = ("seconds", "CPU seconds", "CPU milliseconds a host", "MiB")
+    print(f"\n| simulated hosts | way | {' | '.join(columns)} |\n|---|---|---|---|---|---|")
+    for count in COUNTS:
         for way in WAYS:
-            own = [line for line in lines if (line["way"], line["hosts"]) == (way, count)]
-            seconds, cpu, memory = (
-                sorted(line[key] for line in own)[len(own) // 2]
-                for key in ("seconds", "cpu", "memory_mib")
+            own = _of(lines, "fleet", way, count)
+            values = (
+                [line["seconds"] for line in own],
+                [line["cpu"] for line in own],
+                [line["cpu"] / count * 1000 for line in own],
+                [float(line["memory_mib"]) for line in own],
             )
-            rows.append(
-                f"| {count} | {way} | {seconds:.1f} | {cpu:.1f} | {cpu / count:.3f} | {memory} |"
-            )
-    return "\n".join(rows)
+            print(f"| {count} | {way} | {' | '.join(map(table.cell, values))} |")
+    print("\n| nothing to do on a host | seconds | CPU seconds |\n|---|---|---|")
+    for way in ("plain pyinfra", "tests alone", "rollout"):
+        own = _of(lines, "unchanged", way, 1)
+        cells = (table.cell([line[key] for line in own]) for key in ("seconds", "cpu"))
+        print(f"| {way} | {' | '.join(cells)} |")
 
 
-def main() -> None:
-    """Measure, keep the raw results, and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--table", type=Path, metavar="FILE", help="only print earlier results")
-    parser.add_argument("--one", nargs=2, metavar=("WAY", "FOLDER"), help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.one:
-        one(given.one[0], Path(given.one[1]))
-        return
-    if given.table:
-        print(table([json.loads(line) for line in given.table.read_text().splitlines()]))
-        return
-    stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H%M%SZ")
-    file = HERE / "results" / f"{stamp}-rollout.jsonl"
-    lines = []
-    with file.open("w") as kept:
-        for turn in range(given.repeat):
-            for count in COUNTS:
-                for way in sorted(WAYS, reverse=bool(turn % 2)):
-                    lines.append(measured(way, count))
-                    print(json.dumps(lines[-1]), file=kept, flush=True)
-    print(table(lines))
+def _of(lines: list[Line], part: str, way: str, hosts: int) -> list[Line]:
+    wanted = {"part": part, "way": way, "hosts": hosts}
+    return [line for line in lines if wanted.items() <= line.items()]
+
+
+def measure(given: argparse.Namespace) -> tuple[Line, Iterator[Line]]:
+    """Bring the host up, and say what is measured."""
+    host = lab_host(given.lab, "registry", "certificates", "docker")
+    versions = {"python": platform.python_version(), "pyinfra": metadata.version("pyinfra")}
+    return versions, measured(host, given)
 
 
 if __name__ == "__main__":
-    main()
+    raw.measured("rollout", measure, show, about=__doc__, lab="bench-r", repeat=5)
