@@ -105,7 +105,7 @@ class Project:
         """Return the hosts whose locks stand so."""
         words = ("lock", "status", "inventories/lab.py", "--json")
         found = json.loads(self.uplift(*words, check=False, cwd=self.folder).stdout)["hosts"]
-        return {one["host"] for one in found if one["state"] in standings}
+        return {one["host"] for one in found if one.get("state") in standings}
 
     def versions(self) -> list[str]:
         """Return what each host has."""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from tests.lab.rollout_box import GATE, LIMIT, NAMES, Project, lines, steps, wait_for
@@ -224,3 +227,46 @@ def test_a_killed_run_is_ended_where_its_hosts_are_reached_and_the_others_are_na
     wait_for(lambda: not project.locks("held", "taking"))
     code, _, errors = project.rollout("--no-gate", waves="100%", version="three")
     assert code == 0, errors
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("block", "words"),
+    [
+        ({}, "somebody else listens on .*:6379/tcp .python3."),
+        ({"image": "registry:5000/redis:none", "port": 6380}, "the registry has no such image"),
+        ({"image": f"registry:5000/redis@sha256:{'0' * 64}", "port": 6380}, "no such image"),
+    ],
+    ids=["port", "tag", "digest"],
+)
+def test_what_the_last_host_cannot_have_stops_the_run_before_the_first_one_is_changed(
+    project: Project, docker: None, block: dict[str, Any], words: str
+) -> None:
+    password = {"secret": "r/password"}
+    given = {"image": "registry:5000/redis:8", "password": password}
+    project.sh("lab-2", "systemd-run -q --unit uplift-test-port python3 -m http.server 6379")
+    data = {"lab-1": given, "lab-2": {**given, **block}}
+    env = {
+        **project.environment,
+        "UPLIFT_TEST_REDIS": json.dumps(data),
+        "UPLIFT_SECRET_R_PASSWORD": os.urandom(12).hex(),
+    }
+    try:
+        done = project.uplift(
+            *("rollout", "inventories/lab.py", "tests/lab/rollout_redis.py", "--no-gate", "-y"),
+            *("--limit", "lab-1", "--limit", "lab-2", "--waves", "1,1"),
+            check=False,
+            cwd=project.folder,
+            env=env,
+        )
+        assert done.returncode == 1, done.stderr
+        assert re.search(rf"lab-2: .*{words}", done.stderr), done.stderr
+        assert project.sh("lab-1", "docker ps -aq --filter name=redis") == ""
+    finally:
+        project.sh("lab-2", "systemctl stop uplift-test-port")
+
+
+@pytest.fixture(scope="module")
+def docker(pyinfra: Callable[..., Any]) -> None:
+    """Hosts with Docker."""
+    pyinfra("inventories/lab.py", "deploys/docker.py", "-y", "--limit", "lab-1", "--limit", "lab-2")

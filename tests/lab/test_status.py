@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -127,3 +128,42 @@ def test_an_application_is_told_as_it_serves_and_as_it_was_stopped_by_hand(
     assert (stopped["state"], stopped["release"]) == ("exited", serves["release"])
     assert kinds() == {"settings", "state"}
     old.sh(f"docker start testapp-{serves['slot']}")
+
+
+# On each host another image of the same name, of whose host it knows.
+SAME = """
+set -eu
+printf 'FROM scratch\\nLABEL of=%s\\n' "$(hostname)" | docker build -q -t registry:5000/same:1 -
+docker rm -f same 2>/dev/null || :
+docker create --name same --label io.uplift.managed=true --label io.uplift.subject=same \
+  --label io.uplift.container=same registry:5000/same:1 none
+"""
+
+
+@pytest.mark.slow
+def test_drift_names_the_host_whose_tag_is_another_image_with_one_command_a_subject(
+    uplift: Any, ssh: Any, pyinfra: Any
+) -> None:
+    names = ("lab-1", "lab-2")
+    limits = [word for name in names for word in ("--limit", name)]
+    pyinfra(INVENTORY, "deploys/docker.py", "-y", *limits)
+    log = "sudo journalctl -u ssh -o cat --no-pager | grep -c '^Starting session: command'"
+
+    def sessions() -> int:
+        return int(ssh("lab-2", log).stdout)
+
+    try:
+        for name in names:
+            ssh(name, f"sudo sh -c {shlex.quote(SAME)}")
+        before = sessions()
+        done = uplift("drift", INVENTORY, "deploys/uv.py", *limits, "--json", check=False)
+        # One for uv, one for all that status shows, and the one that counts.
+        assert sessions() - before == 3
+    finally:
+        for name in names:
+            ssh(name, "sudo docker rm -f same; sudo docker rmi registry:5000/same:1")
+    assert done.returncode == Exit.PENDING, done.stderr
+    findings = json.loads(done.stdout)["findings"]
+    (odd,) = [one for one in findings if one["kind"] == "digest"]
+    assert (odd["subject"], odd["host"] in names) == ("same", True)
+    assert "registry:5000/same:1 is " in odd["text"] and " elsewhere" in odd["text"]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from uplift.operations.container_script import render
-from uplift.spec.container import Container
+from uplift.spec.container import Container, listening
 from uplift.spec.container.arguments import create, update
 from uplift.spec.container.image import Reference, Resolved
 from uplift.spec.container.kept import Kept, surplus
@@ -518,3 +518,56 @@ def test_what_is_written_in_the_data_does_not_go_back_and_a_first_container_does
     assert "port 1 -> 2" in kept_back(it, inspect(it), "port 1 -> 2")
     empty = state(it)
     assert lasting(it, plan(it, empty, {}, KEY), empty, Preparation(":", ("port",))) == ""
+
+
+ANY = "0.0.0.0"  # noqa: S104 - where others listen
+SS = """\
+tcp   LISTEN 0      128          0.0.0.0:22        0.0.0.0:*    users:(("sshd",pid=62,fd=3))
+tcp   LISTEN 0      128             [::]:22           [::]:*    users:(("sshd",pid=62,fd=4))
+tcp   LISTEN 0      511                *:80              *:*    users:(("apache2",pid=9,fd=4))
+udp   UNCONN 0      0      127.0.0.53%lo:53        0.0.0.0:*
+tcp   LISTEN 0      511        127.0.0.1:6379      0.0.0.0:*    users:(("valkey-server",pid=7,fd=6))
+"""
+
+
+@pytest.mark.parametrize(
+    ("port", "who"),
+    [
+        ({"container": 6379}, "valkey-server"),
+        ({"container": 6379, "address": ANY}, "valkey-server"),
+        ({"container": 6379, "address": "10.0.0.5"}, ""),
+        ({"container": 6379, "host": 80, "address": "10.0.0.5"}, "apache2"),
+        ({"container": 6379, "host": 80, "address": "::1"}, "apache2"),
+        ({"container": 6379, "host": 22, "address": "127.0.0.1"}, "sshd"),
+        ({"container": 6379, "host": 53, "address": "127.0.0.53", "protocol": "udp"}, "not known"),
+        ({"container": 6379, "host": 53, "address": "127.0.0.53"}, ""),
+        ({"container": 6379, "host": 6380}, ""),
+    ],
+)
+def test_a_port_that_somebody_else_has_is_refused_before_anything_changes(
+    port: dict[str, Any], who: str
+) -> None:
+    it = container(ports=[port])
+    there = state(it, listeners=tuple(listening.parse(SS)))
+    if not who:
+        assert plan(it, there, {}, KEY).action == "create"
+        return
+    with pytest.raises(Refused, match=f"somebody else listens on .*{who}.*nothing was touched"):
+        plan(it, there, {}, KEY)
+
+
+def test_what_its_own_container_has_is_not_in_the_way_of_the_next_one() -> None:
+    old = container(ports=[{"container": 6379}])
+    new = container(ports=[{"container": 6379}], environment={"A": "b"})
+    there = state(new, inspect(old), listeners=tuple(listening.parse(SS)))
+    assert plan(new, there, {}, KEY).action == "replace"
+    stopped = inspect(old)
+    stopped["State"]["Status"] = "exited"
+    there = state(old, stopped, listeners=tuple(listening.parse(SS)))
+    with pytest.raises(Refused, match="valkey-server"):
+        plan(old, there, {}, KEY)
+
+
+@given(st.text())
+def test_whatever_ss_prints_is_read_without_an_error(text: str) -> None:
+    assert all(one.port >= 0 for one in listening.parse(text))

@@ -105,6 +105,7 @@ state() {
   done
 }
 names=
+echo "listening $(ss -Hltunp 2>/dev/null | pack)"
 volumes=$(dk volume ls -q)
 while [ "$#" -ge 4 ]; do
   names="$names $1 $1--previous $1--next"

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from uplift.spec.container.diff import Change, Values, changes
 from uplift.spec.container.image import Resolved
+from uplift.spec.container.listening import in_the_way
 from uplift.spec.container.models import OURS, Container
 from uplift.spec.container.state import State
 from uplift.spec.secret import SecretRef
@@ -109,13 +110,18 @@ def plan(
     warnings = _warnings(it, state)
     if found is None or name is None:
         _check_there(state.resolved[it.image])
+        _check_ports(it, state)
         return Plan("create", ("created", *reasons), warnings)
     differs = changes(it, found, state, values, key)
     if reasons or any(not change.in_place for change in differs):
         _check_there(state.resolved[it.image])
         _check_old(it, found, state)
+        _check_ports(it, state)
         return Plan("replace", (*_words(differs), *reasons), warnings, name)
-    return _mend(it, name, found, differs, warnings)
+    mended = _mend(it, name, found, differs, warnings)
+    if mended.start:
+        _check_ports(it, state)
+    return mended
 
 
 def _mend(
@@ -190,6 +196,14 @@ def _check_there(resolved: Resolved) -> None:
     """Refuse a digest that neither the host nor, as it says, the registry has."""
     if resolved.how == "digest" and resolved.trouble:
         msg = f"image {resolved.reference}: {resolved.trouble}; nothing was touched"
+        raise Refused(msg)
+
+
+def _check_ports(it: Container, state: State) -> None:
+    """Refuse a port that somebody else has: the new container could not be started."""
+    if found := in_the_way(it, state.listeners, state.containers):
+        who = ", ".join(str(one) for one in found)
+        msg = f"ports: somebody else listens on {who}; nothing was touched"
         raise Refused(msg)
 
 

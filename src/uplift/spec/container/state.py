@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from uplift.spec.container import listening
 from uplift.spec.container.image import NO_REGISTRY, Image, Reference, Resolved
 
 REFUSED = "credentials: the registry refuses them"
@@ -44,6 +45,7 @@ class State:
         secrets: files by container and name.
         salt: what the secrets' hashes begin with; whoever gave it to the fact fills it in.
         journals: last step of a replacement that did not end, by container.
+        listeners: who listens on the host's ports; nobody where it cannot say so.
     """
 
     docker: bool
@@ -56,6 +58,7 @@ class State:
     secrets: Mapping[str, Mapping[str, SecretFile]] = field(default_factory=dict)
     salt: str = ""
     journals: Mapping[str, str] = field(default_factory=dict)
+    listeners: tuple[listening.Listener, ...] = ()
 
     def steady(self) -> dict[str, object]:
         """Return all that does not change by itself, for fingerprints."""
@@ -134,6 +137,7 @@ def parse(lines: Iterable[str]) -> State:
         volumes={one["Name"]: one for one in _objects(found, "volumes")},
         secrets=_secrets(found),
         journals={values[0]: " ".join(values[1:]) for values in found.get("journal", ())},
+        listeners=tuple(listening.parse(unpacked(found.get("listening", [[]])[0]))),
     )
 
 
