@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.lab.leaks import forms
 from tests.lab.nexus_box import FIRST, PROJECT, RECORD, Deploy, Shell, Start
 from tests.lab.nexus_wanted import BLOCK, VALUES
 
@@ -43,16 +44,6 @@ while [ ! -e {STOP} ]; do
   echo round >>{SEEN}
 done
 """
-
-
-def forms(value: str) -> set[str]:
-    """Return a value as it may stand somewhere: plain, in JSON, in base64 at any place."""
-    found = {value, json.dumps(value)[1:-1], value[-16:]}
-    for shift in range(3):
-        packed = base64.b64encode(b"-" * shift + value.encode()).decode()
-        # What comes before and after decides over the signs at both ends.
-        found.add(packed[4 if shift else 0 : -4])
-    return found
 
 
 class Here:
