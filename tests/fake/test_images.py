@@ -32,6 +32,7 @@ from uplift.operations import images
 from uplift.operations.images_script import RECORD, script
 from uplift.operations.images_work import collect
 from uplift.secrets import forget
+from uplift.spec.http import quote
 from uplift.spec.images import File, Found, Image, Images, Inputs, Todo
 
 NAME = "registry.example.com:5000/console"
@@ -80,6 +81,8 @@ esac
 # The registry has what was pushed to it.
 CURL = r"""#!/bin/sh
 config=$(cat)
+case $config in *nexus.example.com/simple/*) printf %s "$config" >"$BOX/asked"
+  printf %s "$(cat "$BOX/index" 2>/dev/null)"; exit ;; esac
 reference=$(printf %s "$config" | sed -n 's|^url = "http://docker/distribution/\(.*\)/json"|\1|p')
 if grep -qxF "$reference" "$BOX/pushed"; then
   printf '{"Descriptor":{"mediaType":"x","digest":"%s","size":1}}\n200' "$DIGEST"
@@ -322,6 +325,22 @@ def test_a_login_that_the_index_refuses_is_told_with_its_user_and_a_remedy(
     assert (done.returncode, box.read("pushed")) == (1, "")
     assert (f"{LOGIN['url']} refuses the user '{LOGIN['username']}'" in done.stdout) == told
     assert ("uplift secrets set nexus/ci" in done.stdout) == told
+
+
+@pytest.mark.parametrize(("code", "told"), [("401", True), ("403", True), ("200", False)])
+def test_an_index_is_asked_for_the_login_as_pip_does_not_say_that_it_was_refused(
+    box: Box, code: str, told: bool
+) -> None:
+    said = "ERROR: No matching distribution found for uv==0.13.8"
+    text = f"#9 [builder 1/7] RUN pip\n#9 1.0 {said}\n#9 ERROR: exit code: 1\nERROR: failed: x\n"
+    box.put("log", text)
+    box.put("broken")
+    box.put("index", code)
+    done = build(box)
+    assert done.returncode == 1
+    assert ("refuses the user 'ci'" in done.stdout) == told
+    assert f"user = {quote(f'ci:{PASSWORD}')}" in box.read("asked")
+    assert PASSWORD not in done.stdout + box.read("calls")
 
 
 ELF = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x03\x00"

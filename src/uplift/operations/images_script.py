@@ -14,6 +14,7 @@ from uplift.secrets import resolve
 from uplift.spec.app.release import RELEASES
 from uplift.spec.container.image import Reference
 from uplift.spec.container.state import STATE
+from uplift.spec.http import quote
 from uplift.spec.images import Images, Inputs, Todo
 from uplift.spec.images.listing import address
 from uplift.spec.secret import Secret
@@ -166,7 +167,11 @@ def _index(inputs: Inputs) -> str:
         "index_user": (index.username if index else None) or "",
         "index_secret": index.password.secret if index and index.password else "",
     }
-    return "".join(f"{name}={shlex.quote(value)}\n" for name, value in words.items())
+    asks = f"url = {quote((index.url if index else '').rstrip('/') + '/')}\n"
+    if index and index.password:
+        asks += f"user = {quote(f'{index.username}:{resolve(index.password).reveal()}')}\n"
+    text = "".join(f"{name}={shlex.quote(value)}\n" for name, value in words.items())
+    return f"{text}index_login() {{ {put(asks)}; }}\n"
 
 
 def _epoch(inputs: Inputs) -> dict[str, str]:

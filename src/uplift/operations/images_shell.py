@@ -52,17 +52,22 @@ why() {
   else tail -n 20 "$work/log"; fi
   grep '^ERROR' "$work/log" | tail -n 1 | cut -c 1-500
 }
-# What pip, uv and Poetry print of a login that an index refuses; a base that could not be pulled is
-# no step that runs anything.
+# Whether an index refuses a login: it is asked, as pip says no more than that there is no such
+# package; where this host does not reach it, uv and Poetry say it. A base that could not be pulled
+# is no step that runs anything.
 refused() {
   [ -n "$index" ] && why >"$work/why" && head -n 1 "$work/why" | grep -q '\] RUN ' || return 0
-  grep -aqiE '(http|status|error|code)[^0-9]{1,30}40[13]([^0-9]|$)|credentials not correct|'\
-'40[13] (client error|error|unauthorized|forbidden)' "$work/why" || return 0
+  asked=$(index_login | curl -sL -o /dev/null -w '%{http_code}' --max-time 20 --config -) || :
+  case $asked in 401 | 403) ;; *) printed_refused || return 0 ;; esac
   if [ -n "$index_user" ]; then
     echo "images: $index refuses the user '$index_user' with the password of today:"
     echo "images: uplift secrets set $index_secret, or give this user that password there"
   else echo "images: $index wants a login: give 'index' a username and a password"
   fi
+}
+printed_refused() {
+  grep -aqiE '(http|status|error|code)[^0-9]{1,30}40[13]([^0-9]|$)|credentials not correct|'\
+'40[13] (client error|error|unauthorized|forbidden)' "$work/why"
 }
 # Who waits sees each step begin and end; what steps print is kept for when one fails.
 steps() {
