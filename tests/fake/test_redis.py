@@ -26,8 +26,9 @@ from uplift.operations.redis import _setting
 from uplift.secrets import Secret, forget
 from uplift.spec.container.plan import Plan
 from uplift.spec.redis import Redis
-from uplift.spec.redis.server import auth_command, auth_file
+from uplift.spec.redis.server import START, auth_command, auth_file
 from uplift.spec.redis.state import Difference
+from uplift.spec.redis.state import State as Server
 
 WORD = secrets.token_hex(8)
 SALT = secrets.token_hex(16)
@@ -176,3 +177,13 @@ def test_a_restart_waits_for_health_like_any_start() -> None:
         settings().container, Plan("mend", ("why",), found="redis", restart=True)
     )
     assert "firmly renew && firmly wait_good" in text
+
+
+def test_a_redis_of_ours_goes_back_and_a_stranger_only_when_it_reads_the_same_file() -> None:
+    ours = {"Config": {"Cmd": ["-c", START, "redis-start", "no"]}}
+    other = {"Config": {"Cmd": ["redis-server"]}}
+    unknown, appends = Server(running=True), Server(running=True, config={"appendonly": "yes"})
+    assert redis._stays(settings(), unknown, None) == ""
+    assert redis._stays(settings(), unknown, ours) == ""
+    assert redis._stays(settings(), appends, other) == ""
+    assert "may not read" in redis._stays(settings(), unknown, other)

@@ -81,14 +81,13 @@ def configured(settings: Redis) -> Generator[StringCommand, None, None]:
 
 def _stays(settings: Redis, server: State, found: Mapping[str, Any] | None) -> str:
     """Return why the container of before would not find its data, empty when it would."""
-    if found is None:
+    # One of ours looks for itself which file it has, whatever its settings say.
+    if found is None or START in (found["Config"].get("Cmd") or ()):
         return ""
-    words = found["Config"].get("Cmd") or [""]
-    ours = START in (found["Config"].get("Entrypoint") or ())
-    # With another password nobody can ask it; one of ours has it in its command.
-    appends = server.config.get("appendonly", words[0] if ours else "")
     wanted = "yes" if settings.appendonly else "no"
-    return "" if appends == wanted else "its data is written in another way now (appendonly)"
+    if server.config.get("appendonly") == wanted:
+        return ""
+    return "somebody else made the container before, and it may not read the data written since"
 
 
 def _write_down(
