@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from uplift.controller import person
 from uplift.remote import inventory as inventories
-from uplift.remote.fleet import Fleet
 from uplift.remote.inventory import InventoryHost
 from uplift.rollout import marks, revert
+from uplift.rollout.access import LostError, connected
 from uplift.rollout.engine import PLAN, Engine, Stop, Tell
 from uplift.rollout.gate import Gate
 from uplift.rollout.inputs import fingerprint
-from uplift.rollout.interrupts import Interrupts
 from uplift.rollout.journal import Journal
-from uplift.rollout.lock import Lock
 from uplift.rollout.plan import check_deploys
 from uplift.rollout.ready import ready
 from uplift.rollout.serving import Serving
@@ -174,7 +171,7 @@ def abort(run: str, tell: Tell, *, put_back: bool) -> Result:
         _check_over(journal.run)
         if not put_back:
             return _left(journal, tell)
-        with _engine(journal, _same_hosts(journal.run), tell) as engine:
+        with connected(journal, _same_hosts(journal.run), tell) as engine:
             _check_overtaken(engine)
             outcome, code = revert.fleet(engine)
             return _end(engine, outcome, code, "aborted")
@@ -185,7 +182,7 @@ def _left(journal: Journal, tell: Tell) -> Result:
     hosts, gone = _hosts(journal.run)
     lost: dict[str, object] = dict.fromkeys(gone, f"not in {journal.run.request['inventory']}")
     try:
-        with _engine(journal, hosts, tell, leaving=True) as engine:
+        with connected(journal, hosts, tell, leaving=True) as engine:
             lost |= engine.fleet.unreachable
             code = Exit.HELD if journal.run.touched or lost else Exit.DONE
             return _end(engine, "aborted", code, _abandoned(journal.run, lost))
@@ -229,94 +226,6 @@ def _same_hosts(run: Run) -> list[InventoryHost]:
     return hosts
 
 
-@contextmanager
-def _engine(
-    journal: Journal, hosts: Sequence[InventoryHost], tell: Tell, *, leaving: bool = False
-) -> Iterator[Engine]:
-    """Connect, and take the lock on every host before anything else is done.
-
-    With ``leaving`` nothing will be changed: the hosts that are reached are enough.
-    """
-    request = journal.run.request
-    policy = Policy.parse(request["policy"], path="policy", source="the run's journal")
-    with (
-        ExitStack() as stack,
-        Interrupts(lambda words: tell({"kind": "warning", "host": "", "words": words})) as signals,
-        Fleet(hosts) as fleet,
-    ):
-        if leaving:
-            _anybody(fleet)
-        else:
-            _reached(fleet, policy, journal)
-        # A step on a host must not hold up the heartbeat of its lock.
-        locking = stack.enter_context(
-            Fleet([host for host in hosts if host.name not in fleet.unreachable])
-        )
-        try:
-            lock = Lock.take(
-                locking,
-                run=journal.run.id,
-                owner=request["actor"],
-                purpose=", ".join(request["deploys"]),
-                lease=policy.lease,
-            )
-        except UpliftError as error:
-            _refused(journal, error.exit_code)
-            raise
-        lock.start()
-        try:
-            journal.write("locked", token=lock.token)
-            by_name = {host.name: host for host in hosts}
-            yield Engine(journal, policy, by_name, fleet, lock, signals, tell)
-        finally:
-            for name, why in lock.release().items():
-                said = why.removeprefix(f"{name}: ")
-                words = f"{name}: its lock ends by itself within {policy.lease} s: {said}"
-                tell({"kind": "warning", "host": name, "words": words})
-
-
-def _anybody(fleet: Fleet) -> None:
-    if not set(fleet.connections) - set(fleet.unreachable):
-        raise LostError("no host can be reached", fleet.unreachable)
-
-
-def _reached(fleet: Fleet, policy: Policy, journal: Journal) -> None:
-    """Stop before the first change when more hosts are lost than the policy allows."""
-    lost = fleet.unreachable
-    if not lost:
-        return
-    total = len(journal.run.hosts)
-    within = policy.budget.allows("unreachable", len(lost), total)
-    if len(lost) == total or not (within or policy.skip_unreachable):
-        words = "\n".join(f"{name}: {error}" for name, error in lost.items())
-        _refused(journal, Exit.HELD)
-        raise LostError(f"nothing was begun, hosts cannot be reached:\n{words}", lost)
-    for name, error in lost.items():
-        if journal.run.hosts[name] != "committed":
-            journal.write("unreachable", host=name, words=str(error))
-
-
-class LostError(UpliftError):
-    """Report hosts that cannot be reached, before anything was changed.
-
-    Args:
-        message: for people.
-        hosts: why, by name.
-    """
-
-    exit_code = Exit.HELD
-
-    def __init__(self, message: str, hosts: Mapping[str, UpliftError]) -> None:
-        super().__init__(message)
-        self.hosts = dict(hosts)
-
-
-def _refused(journal: Journal, code: Exit) -> None:
-    """End a run that has not begun to change anything; one that has stays to be resumed."""
-    if not journal.run.touched:
-        journal.write("ended", outcome="refused", exit_code=int(code))
-
-
 def _check_overtaken(engine: Engine) -> None:
     """Refuse to go on over what another run has done meanwhile, or to undo that as well."""
     later = marks.later(engine.fleet, engine.run.id)
@@ -332,7 +241,7 @@ def _check_overtaken(engine: Engine) -> None:
 def _carried(
     journal: Journal, hosts: Sequence[InventoryHost], tell: Tell, *, again: bool = False
 ) -> Result:
-    with _engine(journal, hosts, tell) as engine:
+    with connected(journal, hosts, tell) as engine:
         if again:
             _check_overtaken(engine)
         try:
