@@ -234,7 +234,7 @@ SHOWN_BY = {
     "journal": "journalctl -o cat --no-pager --since -60min",
     "containers": "docker ps -aq | xargs -r docker inspect",
     "logs": "for i in $(docker ps -aq); do docker logs $i; done",
-    "image layers": "docker images -q | sort -u | xargs -r docker history --no-trunc",
+    "image layers": "docker images -q | sort -u | xargs -r -n 1 docker history --no-trunc",
     "everybody's files": READABLE,
 }
 PLANT = """
