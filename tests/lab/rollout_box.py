@@ -135,6 +135,17 @@ def steps(records: list[dict[str, Any]]) -> list[str]:
     ]
 
 
+def link_project(folder: Path) -> None:
+    """Fill a folder with links to the project, so that what runs there keeps runs of its own."""
+    for path in PROJECT.iterdir():
+        if path.name not in (".uplift", ".git"):
+            (folder / path.name).symlink_to(path)
+    (folder / ".uplift").mkdir()
+    for path in (PROJECT / ".uplift").iterdir():
+        if path.name != "runs":
+            (folder / ".uplift" / path.name).symlink_to(path)
+
+
 @pytest.fixture(scope="module")
 def whole_project(
     hosts: list[dict[str, Any]],
@@ -145,13 +156,7 @@ def whole_project(
 ) -> Project:
     """A folder like the project's, whose runs are these tests' own."""
     folder = tmp_path_factory.mktemp("project")
-    for path in PROJECT.iterdir():
-        if path.name not in (".uplift", ".git"):
-            (folder / path.name).symlink_to(path)
-    (folder / ".uplift").mkdir()
-    for path in (PROJECT / ".uplift").iterdir():
-        if path.name != "runs":
-            (folder / ".uplift" / path.name).symlink_to(path)
+    link_project(folder)
     return Project(folder, uplift, ssh, environment)
 
 

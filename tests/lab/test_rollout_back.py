@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.lab.rollout_box import link_project
 
 PROJECT = Path(__file__).parents[2]
 DEPLOY, GATE = "tests/lab/back_deploy.py", "tests/lab/back_gate.py"
@@ -105,13 +106,7 @@ def whole(
 ) -> Iterator[Pair]:
     """The hosts with Docker, a good image and a bad one, and a project folder of their own."""
     folder = tmp_path_factory.mktemp("project")
-    for path in PROJECT.iterdir():
-        if path.name not in (".uplift", ".git"):
-            (folder / path.name).symlink_to(path)
-    (folder / ".uplift").mkdir()
-    for path in (PROJECT / ".uplift").iterdir():
-        if path.name != "runs":
-            (folder / ".uplift" / path.name).symlink_to(path)
+    link_project(folder)
     uplift("lab", "image", "redis", "--name", lab_name)
     limits = [word for name in NAMES for word in ("--limit", name)]
     pyinfra("inventories/lab.py", "deploys/docker.py", *limits, "-y")
