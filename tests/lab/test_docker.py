@@ -77,7 +77,7 @@ class Box:
         return dict(json.loads(self.sh(f"cat {FILE}")))
 
 
-@pytest.fixture(scope="module", params=["13", "12"])
+@pytest.fixture(scope="module", params=["13", pytest.param("12", marks=pytest.mark.slow)])
 def box(
     request: pytest.FixtureRequest,
     hosts: list[dict[str, Any]],
@@ -116,6 +116,7 @@ def running(box: Box) -> Iterator[Box]:
     box.sh("docker rm -f tiny")
 
 
+@pytest.mark.parametrize("box", ["13", "12"], indirect=True)
 def test_a_bare_host_gets_docker_and_the_second_run_changes_nothing(box: Box) -> None:
     if box.sh("docker rm -f tiny >/dev/null 2>&1; docker ps -aq 2>/dev/null", check=False):
         pytest.skip("containers of others are on this host")
@@ -187,13 +188,18 @@ def test_registries_and_mirrors_are_taken_over_without_a_restart(ready: Box) -> 
 @pytest.mark.parametrize(
     "drift",
     [
-        f"sed -i /live-restore/d {FILE}",
-        f"rm {FILE}",
-        f"chmod 666 {FILE}; chown 1000:1000 {FILE}",
         "systemctl stop docker.socket docker",
-        "systemctl disable docker",
-        f'sed -i "s/10m/99m/" {FILE} && systemctl kill -s HUP docker',
         f'sed -i "s/10m/99m/" {FILE} && systemctl restart docker',
+        *(
+            pytest.param(drift, marks=pytest.mark.slow)
+            for drift in (
+                f"sed -i /live-restore/d {FILE}",
+                f"rm {FILE}",
+                f"chmod 666 {FILE}; chown 1000:1000 {FILE}",
+                "systemctl disable docker",
+                f'sed -i "s/10m/99m/" {FILE} && systemctl kill -s HUP docker',
+            )
+        ),
     ],
 )
 def test_drift_is_repaired_by_one_run(ready: Box, drift: str) -> None:
@@ -206,6 +212,7 @@ def test_drift_is_repaired_by_one_run(ready: Box, drift: str) -> None:
     assert ready.info(".LiveRestoreEnabled") == "true"
 
 
+@pytest.mark.slow
 def test_a_file_that_is_closed_to_others_stays_closed(ready: Box) -> None:
     ready.sh(f"chmod 600 {FILE}; touch /etc/docker/.daemon.json.uplift-0123456789")
     assert ready.apply() is False
@@ -283,6 +290,7 @@ def test_without_live_restore_a_restart_with_containers_must_be_allowed(running:
     assert running.apply(block) is False
 
 
+@pytest.mark.slow
 def test_live_restore_in_a_swarm_is_refused_with_the_reason(ready: Box) -> None:
     block = {"live_restore": False}
     ready.apply(block)
