@@ -25,6 +25,7 @@ from uplift.spec.rollout.lock import (
     cleaned,
     freed,
     gives_way,
+    newer,
     next_token,
     parsed,
     read,
@@ -114,6 +115,16 @@ def test_a_new_token_is_newer_than_any_that_a_host_has_known(
     hosts = [Seen(record, fence, 0, "") for record, fence in found]
     token = next_token(hosts)
     assert all(token > record.token and token > fence for record, fence in found)
+
+
+def test_what_came_after_a_run_is_told_by_the_hosts_tokens_not_by_controllers_clocks() -> None:
+    tokens = {"20260101T120000Z-ours": 7, "20260101T110000Z-late": 8, "20260101T130000Z-old": 6}
+    assert newer(tokens, "20260101T120000Z-ours") == ("20260101T110000Z-late",)
+
+
+def test_what_came_after_a_run_that_was_never_there_is_told_by_its_time() -> None:
+    tokens = {"20260101T110000Z-before": 8, "20260101T130000Z-after": 9}
+    assert newer(tokens, "20260101T120000Z-ours") == ("20260101T130000Z-after",)
 
 
 @given(RECORDS, RECORDS)

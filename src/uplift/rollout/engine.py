@@ -360,7 +360,9 @@ class Engine:
         """
         if not names:
             return
-        record = {"kind": step, "at": round(time.time(), 3), "run": self.run.id, **facts}
+        # The token is first, where `marks.later` looks for it.
+        known = {"token": self.lock.token, "kind": step, "at": round(time.time(), 3)}
+        record = {**known, "run": self.run.id, **facts}
         problems = marks.append(self.fleet, names, self.run.id, record, self.lock.shell)
         for name, error in problems.items():
             self.tell({"kind": "warning", "host": name, "words": str(error)})

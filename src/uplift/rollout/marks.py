@@ -10,6 +10,7 @@ from uplift.remote.connection import Connection
 from uplift.remote.fleet import Fleet
 from uplift.spec.errors import UpliftError
 from uplift.spec.kept import RUNS
+from uplift.spec.rollout.lock import newer
 
 LEDGER = "ledger"
 KEPT = 100  # files of runs on a host
@@ -27,16 +28,25 @@ ls -t | grep '[.]jsonl$' | grep -v '^{LEDGER}[.]jsonl$' | tail -n +"$(($2 + 1))"
   while read -r old; do rm -rf -- "./$old" "./${{old%.jsonl}}"; done
 """
 
+# Each run's last token; a record is one line, and the ledger's have none.
+_TOKENS = f"""
+cd {RUNS} 2>/dev/null || exit 0
+for one in *.jsonl; do
+  token=$(sed -n 's/^{{"token":\\([0-9]*\\),.*/\\1/p' "$one" | tail -n 1)
+  [ -z "$token" ] || echo "$one $token"
+done
+"""
+
 # The token is the fence's: a controller that was asleep while another took over writes nothing.
 _FENCED = 'fence=$1; shift; exec "$fence" -c "$@"'
 
 
 def later(fleet: Fleet, run: str) -> dict[str, tuple[str, ...]]:
-    """Return the runs that have left records of steps on hosts and began after another one.
+    """Return the runs that have left records of steps on hosts after another one.
 
     Args:
         fleet: connected.
-        run: id of the other one; ids begin with the time.
+        run: id of the other one.
 
     Returns:
         Their ids, by host, where there are any.
@@ -45,13 +55,15 @@ def later(fleet: Fleet, run: str) -> dict[str, tuple[str, ...]]:
         UpliftError: a host could not be read.
     """
 
-    def names(connection: Connection) -> tuple[str, ...]:
-        done = connection.run(f"ls {RUNS} 2>/dev/null || :")
-        files = (name for name in done.stdout.split() if name.endswith(".jsonl"))
-        found = {name.removesuffix(".jsonl") for name in files} - {LEDGER}
-        return tuple(sorted(name for name in found if name > run))
+    def found(connection: Connection) -> tuple[str, ...]:
+        done = connection.run(_TOKENS)
+        tokens: dict[str, int] = {}
+        for line in done.stdout.splitlines():
+            file, _, token = line.partition(" ")
+            tokens[file.removesuffix(".jsonl")] = int(token)
+        return newer(tokens, run)
 
-    outcomes = fleet.each(names)
+    outcomes = fleet.each(found)
     for one in outcomes.values():
         if isinstance(one, UpliftError):
             raise one

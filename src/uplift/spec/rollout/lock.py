@@ -5,7 +5,7 @@ All times are the host's own clock: a controller's clock never decides whether a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 
@@ -238,6 +238,21 @@ def next_token(seen: Iterable[Seen]) -> int:
         seen: of every host of the run.
     """
     return max((one.token for one in seen), default=0) + 1
+
+
+def newer(tokens: Mapping[str, int], run: str) -> tuple[str, ...]:
+    """Return the runs that came after another one on a host.
+
+    Clocks of controllers do not say: a host gives every run a token above all that it has known.
+    Only of a run that was never there is nothing known but its id, which begins with the time.
+
+    Args:
+        tokens: the last one that each run wrote into its records on the host.
+        run: id of the other one.
+    """
+    if run in tokens:
+        return tuple(sorted(name for name, token in tokens.items() if token > tokens[run]))
+    return tuple(sorted(name for name in tokens if name > run))
 
 
 def gives_way(run: str, other: Record) -> bool:
