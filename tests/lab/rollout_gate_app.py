@@ -10,3 +10,7 @@ def test_the_application_answers(host: Any) -> None:
 def test_it_is_not_the_release_that_a_test_is_against(host: Any) -> None:
     against = host.run("cat /etc/uplift-test-against").stdout.strip()
     assert not against or host.run("curl -s http://127.0.0.1/version").stdout.strip() != against
+
+
+def test_nobody_has_left_a_mark(host: Any) -> None:
+    assert not host.file("/etc/uplift-test-mark").exists
