@@ -214,6 +214,19 @@ def test_a_resumed_run_is_no_longer_ended() -> None:
     assert (again.outcome, again.exit_code) == ("", None)
 
 
+def test_a_host_that_was_lost_untouched_waits_again_when_the_run_is_resumed() -> None:
+    lost = [
+        {"kind": "intent", "host": "h1"},
+        {"kind": "unreachable", "host": "h1", "words": "no route"},
+        {"kind": "unreachable", "host": "h2", "words": "no route"},
+    ]
+    run = replayed(records(*lost))
+    assert run.at("unreachable") == ("h1", "h2")
+    again = replayed(records(*lost, {"kind": "resumed"}))
+    # The one that may be half changed is tried once more before anything is counted.
+    assert (again.at("unreachable"), again.at("waiting")) == (("h1",), ("h2", "h3"))
+
+
 def test_what_is_read_later_of_a_host_that_was_lost_is_added_to_what_is_known() -> None:
     run = replayed(
         records(

@@ -174,7 +174,7 @@ class Run:
             "paused": {"paused": record.get("wave")},
             "approved": {"approved": self.approved | {record.get("wave")}, "paused": 0},
             "interrupted": {"stopped": (record.get("reason", ""), record.get("words", ""))},
-            "resumed": {"outcome": "", "exit_code": None},
+            "resumed": {"outcome": "", "exit_code": None, "hosts": self._again()},
             "ended": {
                 "outcome": record.get("outcome"),
                 "exit_code": record.get("exit_code"),
@@ -182,6 +182,13 @@ class Run:
             },
         }
         return replace(self, **known.get(kind, {}))
+
+    def _again(self) -> Mapping[str, Step]:
+        """Return the hosts for one more try: of one that was lost untouched nothing is known."""
+        return {
+            name: "waiting" if step == "unreachable" and name not in self.changing else step
+            for name, step in self.hosts.items()
+        }
 
 
 def _by_host(record: Mapping[str, Any]) -> dict[str, list[Mapping[str, str]]]:
