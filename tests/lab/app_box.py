@@ -149,11 +149,10 @@ class Site:
         return len(re.findall(r"^Starting session: command", log, flags=re.MULTILINE))
 
 
-@pytest.fixture(scope="module")
-def built(pyinfra: Run, uplift: Run, lab_name: str, hosts: list[dict[str, Any]], ssh: Run) -> None:
-    """The images, built on the host and pushed to the lab's registry."""
+def build(pyinfra: Run, uplift: Run, lab: str, ssh: Run) -> None:
+    """Build the images on the first host, and push them to the lab's registry."""
     pyinfra("inventories/lab.py", "deploys/docker.py", "--limit", "lab-1", "-y")
-    uplift("lab", "image", "python", "--name", lab_name)
+    uplift("lab", "image", "python", "--name", lab)
     for file in ("server.py", "Dockerfile"):
         text = (HERE / "app" / file).read_text()
         ssh("lab-1", f"mkdir -p test-app && printf %s {shlex.quote(text)} > test-app/{file}")
@@ -166,6 +165,12 @@ def built(pyinfra: Run, uplift: Run, lab_name: str, hosts: list[dict[str, Any]],
             f"cd test-app && sudo docker build -q {arguments} -t {image} . && "
             f"sudo docker push -q {image}",
         )
+
+
+@pytest.fixture(scope="module")
+def built(pyinfra: Run, uplift: Run, lab_name: str, ssh: Run) -> None:
+    """The images, in the lab's registry."""
+    build(pyinfra, uplift, lab_name, ssh)
 
 
 @pytest.fixture(scope="module")

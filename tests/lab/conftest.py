@@ -17,7 +17,7 @@ import pytest
 from uplift.lab.names import path_hash
 
 # Their asserts are as telling as those of a test file.
-BOXES = ("container_box", "app_box", "nexus_box", "rollout_box", "leaks")
+BOXES = ("container_box", "app_box", "nexus_box", "rollout_box", "fleet_box", "leaks")
 pytest.register_assert_rewrite(*(f"tests.lab.{name}" for name in BOXES))
 
 PROJECT = Path(__file__).parents[2]

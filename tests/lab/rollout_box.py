@@ -135,10 +135,10 @@ def steps(records: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def link_project(folder: Path) -> None:
+def link_project(folder: Path, *, but: str = "") -> None:
     """Fill a folder with links to the project, so that what runs there keeps runs of its own."""
     for path in PROJECT.iterdir():
-        if path.name not in (".uplift", ".git"):
+        if path.name not in (".uplift", ".git", but):
             (folder / path.name).symlink_to(path)
     (folder / ".uplift").mkdir()
     for path in (PROJECT / ".uplift").iterdir():

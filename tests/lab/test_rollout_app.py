@@ -3,187 +3,14 @@
 from __future__ import annotations
 
 import json
-import shlex
-import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.lab.app_box import REPOSITORY
-from tests.lab.prober import Prober
+from tests.lab.fleet_box import AGAINST, GATE, MARK, NAMES, ROLLOUT, Fleet, serving, settings
 
-pytest_plugins = ["tests.lab.app_box"]
-
-PROJECT = Path(__file__).parents[2]
-GATE = "tests/lab/rollout_gate_app.py"
-LIMIT = 900  # seconds, on a slow machine
-ROLLOUT = ("rollout", "inventories/rollout.py", "deploys/app.py", "-y", "--json")
-NAMES = ("lab-1", "lab-2", "lab-3")
-INVENTORY = """
-import json
-from pathlib import Path
-from uplift.lab import inventory as _inventory
-
-_groups = _inventory.groups_or_exit()
-_hosts = dict([*_groups["services"], *_groups["apps"]])
-_apps = json.loads(Path("apps.json").read_text())
-rollout = [(name, {**_hosts[name], **_apps[name]}) for name in sorted(_apps)]
-"""
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@dataclass
-class Fleet:
-    """Three hosts with an application, and a project whose settings say which release."""
-
-    folder: Path
-    uplift: Run
-    ssh: Run
-    hosts: list[dict[str, Any]]
-    environment: Mapping[str, str]
-    told: list[dict[str, Any]] = field(default_factory=list)
-
-    def want(self, tag: str, others: Mapping[str, str] | None = None, **fields: Any) -> None:
-        """Write settings: a release for every host, or another one for some."""
-        tags = {**dict.fromkeys(NAMES, tag), **(others or {})}
-        data = {name: settings(one, **fields) for name, one in tags.items()}
-        (self.folder / "apps.json").write_text(json.dumps(data))
-
-    def rollout(self, *more: str) -> tuple[int, dict[str, Any], str]:
-        """Roll out; return exit code, result, and what was printed beside it."""
-        return self.call(*ROLLOUT, *more)
-
-    def call(self, *words: str) -> tuple[int, dict[str, Any], str]:
-        """Run `uplift`; return exit code, result, and what was printed beside it."""
-        done = self.uplift(*words, check=False, cwd=self.folder)
-        self.told = [json.loads(line) for line in done.stdout.splitlines() if line[:1] == "{"]
-        last = [one for one in self.told if one["kind"] == "result"]
-        return done.returncode, last[-1] if last else {}, done.stderr
-
-    def killed(self, moment: str, what: str, *words: str) -> None:
-        """Run `uplift` until it kills itself at a moment: see killed.py."""
-        killing = [sys.executable, "-P", str(PROJECT / "tests/lab/killed.py"), moment, what]
-        done = subprocess.run(
-            [*killing, *words],
-            cwd=self.folder,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=LIMIT,
-            check=False,
-        )
-        assert done.returncode == -signal.SIGKILL, (done.stdout, done.stderr)
-
-    def sh(self, host: str, script: str) -> str:
-        """Run a script as root."""
-        return str(self.ssh(host, f"sudo sh -c {shlex.quote(script)}").stdout).strip()
-
-    def versions(self) -> list[str]:
-        """Ask each host through HAProxy."""
-        return [self.sh(name, "curl -s http://127.0.0.1/version") for name in NAMES]
-
-    def running(self) -> list[str]:
-        """Return the version of the one container that runs on each host."""
-        script = (
-            "docker inspect -f '{{range .Config.Env}}{{println .}}{{end}}' "
-            "$(docker ps -q --filter label=io.uplift.subject=testapp) | sed -n 's/^VERSION=//p'"
-        )
-        return [self.sh(name, script) for name in NAMES]
-
-    def digests(self) -> set[str]:
-        """Return the images that serve."""
-        script = (
-            "docker inspect -f '{{.Image}}' "
-            "$(docker ps -q --filter label=io.uplift.subject=testapp)"
-        )
-        return {self.sh(name, script) for name in NAMES}
-
-    def behind(self) -> set[str]:
-        """Return the hosts of which `uplift drift` says that others serve a newer release."""
-        words = ("drift", "inventories/rollout.py", "deploys/app.py", "--json")
-        done = self.uplift(*words, check=False, cwd=self.folder)
-        findings = json.loads(done.stdout)["findings"]
-        return {one["host"] for one in findings if one["kind"] == "behind"}
-
-    def prober(self, name: str) -> Prober:
-        """Return a prober of a host."""
-        (host,) = (one for one in self.hosts if one["name"] == name)
-        return Prober(host["address"], int(host["ports"]["80"]))
-
-
-def serving(result: Mapping[str, Any]) -> list[str]:
-    """Return the tags that serve, as the result of a run tells."""
-    images = [one["serving"]["apps"]["testapp"]["image"] for one in result["hosts"]]
-    return [image.rpartition(":")[2] for image in images]
-
-
-def settings(tag: str, **fields: Any) -> dict[str, Any]:
-    """Return the settings of a host."""
-    app = {
-        "name": "testapp",
-        "image": f"{REPOSITORY}:{tag}",
-        "port": 8000,
-        "slot_ports": [18001, 18002],
-        "routes": [{}],
-        "hold": 2,
-        "stop_timeout": 5,
-        "ready": {"http": {"port": 8000, "path": "/readyz"}, "stable": 1, "start_period": 6},
-        "drain": {"seconds": 1},
-        **fields,
-    }
-    return {"haproxy": {"binds": [{"address": "*", "port": 80}]}, "apps": [app]}
-
-
-@pytest.fixture(scope="module")
-def whole(
-    built: None,
-    hosts: list[dict[str, Any]],
-    uplift: Run,
-    ssh: Run,
-    pyinfra: Run,
-    environment: dict[str, str],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Fleet]:
-    """The hosts with Docker; the application is taken away afterwards."""
-    folder = tmp_path_factory.mktemp("project")
-    for path in PROJECT.iterdir():
-        if path.name not in (".uplift", ".git", "inventories"):
-            (folder / path.name).symlink_to(path)
-    (folder / ".uplift").mkdir()
-    for path in (PROJECT / ".uplift").iterdir():
-        if path.name != "runs":
-            (folder / ".uplift" / path.name).symlink_to(path)
-    (folder / "inventories").mkdir()
-    (folder / "inventories/rollout.py").write_text(INVENTORY)
-    limits = [word for name in NAMES for word in ("--limit", name)]
-    pyinfra("inventories/lab.py", "deploys/docker.py", *limits, "-y")
-    fleet = Fleet(folder, uplift, ssh, hosts, environment)
-    yield fleet
-    for name in NAMES:
-        fleet.sh(
-            name,
-            "docker rm -f testapp-blue testapp-green; rm -rf /var/lib/uplift/releases/testapp "
-            "/etc/uplift/apps/testapp /etc/uplift-test-against /etc/uplift-test-mark; "
-            "systemctl disable -q --now haproxy; rm -f /etc/haproxy/haproxy.cfg",
-        )
-
-
-@pytest.fixture
-def old(whole: Fleet) -> Fleet:
-    """Every host serves what Poetry built, and no test is against anything."""
-    whole.want("1.4.0-poetry")
-    code, result, errors = whole.rollout("--no-gate", "--waves", "100%")
-    assert code == 0, (errors, result)
-    for name in NAMES:
-        whole.sh(name, "rm -f /etc/uplift-test-against /etc/uplift-test-mark")
-    assert whole.versions() == ["1.4.0"] * 3
-    return whole
+pytest_plugins = ["tests.lab.app_box", "tests.lab.fleet_box"]
 
 
 def test_a_release_that_is_bad_on_one_host_is_put_back_on_the_whole_fleet_by_digest(
@@ -239,7 +66,7 @@ def test_each_answer_to_a_release_that_is_bad_on_one_host(
     old: Fleet, bad: Bad, answer: str
 ) -> None:
     if bad.against:
-        old.sh("lab-2", f"echo {bad.against} >/etc/uplift-test-against")
+        old.sh("lab-2", f"echo {bad.against} >{AGAINST}")
     old.want("2.0.0-uv", {"lab-2": bad.tag}, **bad.fields)
     words = ("--gate", GATE, "--waves", "1,1,1", "--bake", "10s", "--on-failure", answer)
     code, result, errors = old.rollout(*words)
@@ -264,7 +91,7 @@ def test_each_answer_to_a_release_that_is_bad_on_one_host(
 def test_a_good_release_passes_a_test_that_was_bad_before_whatever_the_answer_would_be(
     old: Fleet, answer: str
 ) -> None:
-    old.sh("lab-2", "touch /etc/uplift-test-mark")
+    old.sh("lab-2", f"touch {MARK}")
     old.want("2.0.0-uv")
     words = ("--gate", GATE, "--waves", "1,2", "--bake", "0s", "--on-failure", answer)
     code, result, errors = old.rollout(*words)
