@@ -51,7 +51,7 @@ class Bad:
 
 
 BAD = {
-    "from the start": Bad("2.1.0-uv", "1.4.0-poetry", "console: FAILED"),
+    "from the start": Bad("2.1.0-uv", "1.4.0-poetry", "FAILED"),
     # Ready for eight seconds: the tests after the change see it, or those while it bakes.
     "after seconds": Bad("2.2.0-uv", "2.2.0-uv", "test_the_application", fields={"hold": 0}),
     "to a new test": Bad("2.0.0-uv", "2.0.0-uv", "test_it_is_not_the_release", against="2.0.0"),
