@@ -8,7 +8,7 @@ import random
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         places = [items.index(item) for item in killing]
         for place, item in zip(places, order.sample(killing, len(killing)), strict=True):
             items[place] = item
+
+
+def cases(all_of_them: Mapping[str, Any], *usual: str) -> list[pytest.ParameterSet]:
+    """Return a case for each value; all but the usual ones are for the slow suite."""
+    assert set(usual) < set(all_of_them)
+    return [
+        pytest.param(value, id=key, marks=() if key in usual else (pytest.mark.slow,))
+        for key, value in all_of_them.items()
+    ]
 
 
 def run(

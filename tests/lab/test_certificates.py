@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from ca_double import ca, make_ca
+from tests.lab.conftest import cases
 
 from uplift import controller
 from uplift.spec.certificates import BUNDLE, FOLDER, split
@@ -144,7 +145,7 @@ DRIFTS = {
 }
 
 
-@pytest.mark.parametrize("drift", DRIFTS.values(), ids=DRIFTS)
+@pytest.mark.parametrize("drift", cases(DRIFTS, "file removed", "bundle from elsewhere"))
 def test_a_ca_that_was_lost_is_put_back_by_one_run_and_the_next_changes_nothing(
     deploy: Deploy, shell: Shell, server: None, drift: str
 ) -> None:

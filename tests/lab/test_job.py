@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.lab.conftest import ssh_words
+from tests.lab.conftest import cases, ssh_words
 
 from uplift.operations import job
 
@@ -20,7 +20,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 SLOW = "echo begin; : >/run/uplift-test-begun; sleep 5; echo end; exit 3\n"
 
 
-@pytest.fixture(params=["host", "host:bookworm"], ids=["13", "12"])
+@pytest.fixture(params=cases({"13": "host", "12": "host:bookworm"}, "13"))
 def host(request: pytest.FixtureRequest, hosts: list[dict[str, Any]], ssh: Run) -> dict[str, Any]:
     """A host of each supported Debian on which no earlier test's job is known."""
     wanted = [host for host in hosts if host["kind"] == request.param]

@@ -14,6 +14,7 @@ from typing import Any
 import docker
 import pytest
 from docker.errors import NotFound
+from tests.lab.conftest import cases
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 LABEL = "io.uplift.lab"
@@ -241,15 +242,17 @@ def test_down_removes_all_of_a_lab_and_nothing_else(
     assert lab.down() == []
 
 
+MOMENTS = (
+    "choosing addresses",
+    "registry: creating",
+    "lab-1: creating",
+    "lab-1: starting",
+    "lab-2: waiting for sshd",
+)
+
+
 @pytest.mark.parametrize(
-    "moment",
-    [
-        "choosing addresses",
-        "registry: creating",
-        "lab-1: creating",
-        "lab-1: starting",
-        "lab-2: waiting for sshd",
-    ],
+    "moment", cases({one: one for one in MOMENTS}, "registry: creating", "lab-1: starting")
 )
 def test_up_completes_what_a_killed_up_began(
     moment: str, small: Callable[[str], Small], login: Run

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.lab.conftest import cases
 
 PROJECT = Path(__file__).parents[2]
 OLD, NEW = "0.13.7", "0.13.8"
@@ -176,7 +177,7 @@ DRIFTS = {
 }
 
 
-@pytest.mark.parametrize("drift", DRIFTS.values(), ids=DRIFTS)
+@pytest.mark.parametrize("drift", cases(DRIFTS, "damaged binaries", "nothing"))
 def test_drift_is_repaired_by_one_run_and_the_next_changes_nothing(
     installed: None, deploy: Deploy, shell: Shell, drift: str
 ) -> None:
