@@ -8,7 +8,7 @@ import shlex
 import shutil
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,8 +79,11 @@ def changed(done: subprocess.CompletedProcess[str]) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def site(lab: dict[str, Any], lab_name: str, ssh: Run, pyinfra: Run, uplift: Run) -> Site:
-    """All images in the site's registry; the release of Poetry and the page on every host."""
+def site(lab: dict[str, Any], lab_name: str, ssh: Run, pyinfra: Run, uplift: Run) -> Iterator[Site]:
+    """All images in the site's registry; the release of Poetry and the page on every host.
+
+    Both applications are taken away afterwards: others want their ports.
+    """
     pyinfra("inventories/lab.py", "deploys/site.py", "-y", limit=LIMIT)
     for image in ("node", "nginx"):
         uplift("lab", "image", image, "--name", lab_name, limit=LIMIT)
@@ -88,7 +91,11 @@ def site(lab: dict[str, Any], lab_name: str, ssh: Run, pyinfra: Run, uplift: Run
     hosts = [host for host in lab["hosts"] if "apps" in host["groups"]]
     made = Site(hosts, ssh, pyinfra, uplift)
     pyinfra(INVENTORY, "deploys/app.py", "-y", limit=LIMIT)
-    return made
+    yield made
+    for app in ("console", "console-web"):
+        uplift("remove", INVENTORY, app, "--purge", "--yes", limit=LIMIT)
+    for host in hosts:
+        made.sh(host["name"], "systemctl disable -q --now haproxy; rm -f /etc/haproxy/haproxy.cfg")
 
 
 @pytest.mark.parametrize(
