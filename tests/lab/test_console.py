@@ -15,16 +15,15 @@ from typing import Any
 
 import pytest
 from tests.lab.conftest import ssh_words
+from tests.lab.console_box import INVENTORY, LIMIT, take_away
 from tests.lab.images_box import PROJECT, Box
 from tests.lab.prober import Prober, WebSocket
 
 pytestmark = pytest.mark.slow
 
-INVENTORY = "inventories/console.py"
 POETRY, UV = "1.4.0-poetry", "2.0.0-uv"
 RESTART = 1012  # close code of a WebSocket whose server is replaced
 LEAST = 1000  # requests to each host
-LIMIT = 1800  # seconds; images are built
 PAGE = Path(__file__).parent / "console/page.py"
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -92,10 +91,7 @@ def site(lab: dict[str, Any], lab_name: str, ssh: Run, pyinfra: Run, uplift: Run
     made = Site(hosts, ssh, pyinfra, uplift)
     pyinfra(INVENTORY, "deploys/app.py", "-y", limit=LIMIT)
     yield made
-    for app in ("console", "console-web"):
-        uplift("remove", INVENTORY, app, "--purge", "--yes", limit=LIMIT)
-    for host in hosts:
-        made.sh(host["name"], "systemctl disable -q --now haproxy; rm -f /etc/haproxy/haproxy.cfg")
+    take_away(lab, uplift, ssh)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 import requests
+from tests.lab.conftest import Run
+from tests.lab.console_box import take_away
 
 PROJECT = Path(__file__).parents[2]
 LIMIT = 2400  # seconds; images are built
@@ -25,6 +27,8 @@ def test_the_demo_ends_with_a_table_in_which_the_second_run_changed_nothing(
     lab: dict[str, Any],
     environment: dict[str, str],
     hosts: list[dict[str, Any]],
+    uplift: Run,
+    ssh: Run,
     words: tuple[str, ...],
 ) -> None:
     done = subprocess.run(
@@ -39,6 +43,8 @@ def test_the_demo_ends_with_a_table_in_which_the_second_run_changed_nothing(
     )
     rows = re.findall(r"│ (\S+)\s+│ (\d+)\s+│ (\d+) tests\s+│ (\d+)\s+│", done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
+    if not words:
+        take_away(lab, uplift, ssh)
     assert [row[0] for row in rows] == [host["name"] for host in hosts]
     assert {row[3] for row in rows} == {"0"}
     asked = re.findall(r"│ (lab-\d)\s+│ (\d+)\s+│ (\d+)\s+│ 1.4.0 2.0.0 │", done.stdout)
