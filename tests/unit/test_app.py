@@ -26,6 +26,7 @@ from uplift.spec.app.release import (
 )
 from uplift.spec.app.state import AppState
 from uplift.spec.app.state import parse as parse_state
+from uplift.spec.app.steps import Journal
 from uplift.spec.app.together import trouble
 from uplift.spec.container.image import Image, Resolved
 from uplift.spec.container.plan import Refused
@@ -253,6 +254,39 @@ RELEASES = [
 )
 def test_a_word_means_the_newest_good_release_that_fits(to: str, number: int) -> None:
     assert choose(to, RELEASES, RELEASES[-1].id, {}).id == release(number).id
+
+
+def test_previous_is_another_release_than_the_one_that_serves_however_often_that_was_deployed() -> (
+    None
+):
+    again = release(5, digest=release(4).digest)
+    assert choose("previous", [*RELEASES, again], again.id, {}).id == release(2).id
+
+
+def serves(*releases: Release, **fields: Any) -> str:
+    """The release that a host with these records serves."""
+    found = AppState(releases={"console": releases}, **fields).current("console")
+    return found.id if found else ""
+
+
+def test_the_newest_good_release_serves() -> None:
+    assert serves(*RELEASES, release(5, outcome="failed")) == release(4).id
+    assert serves() == ""
+
+
+def test_a_container_that_was_only_taken_over_serves_nothing_however_new_it_is() -> None:
+    made = release(5, foreign=True)
+    assert serves(*RELEASES, made) == release(4).id
+    assert serves(*RELEASES, replace(made, of="20251231T000000Z-0")) == made.id
+
+
+def test_of_an_interrupted_switch_the_new_release_serves_once_haproxy_names_its_slot() -> None:
+    cut = release(5, outcome="started")
+    journals = {"console": Journal(cut.id, "green", "hold before")}
+    assert serves(*RELEASES, cut, journals=journals, active={"console": "green"}) == cut.id
+    assert serves(*RELEASES, cut, journals=journals, active={"console": "blue"}) == release(4).id
+    # What it took over is the way back, not the one before that.
+    assert choose("previous", [*RELEASES, cut], cut.id, {}).id == release(4).id
 
 
 def test_a_release_is_known_by_the_record_that_it_went_back_to() -> None:

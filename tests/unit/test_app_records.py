@@ -86,6 +86,11 @@ def test_the_last_good_one_of_each_builder_stays_and_that_of_another_tool() -> N
     assert set(gone.releases) == ids(3, 4, 5, 6, 7)
 
 
+def test_what_serves_stays_though_a_container_that_was_taken_over_is_newer() -> None:
+    gone = surplus(release(9), [release(1), release(2, foreign=True)], 1, {})
+    assert gone.releases == ()
+
+
 def test_a_few_of_those_that_failed_stay_to_be_looked_at() -> None:
     bad = [release(number, outcome="failed") for number in range(1, 8)]
     gone = surplus(release(9), bad, 2, {})

@@ -15,7 +15,7 @@ from uplift.controller import inventory, person
 from uplift.operations import job, script
 from uplift.operations.app_jobs import undone
 from uplift.operations.app_script import render
-from uplift.operations.app_ways import check_image, containers, current, read, way_back, whole
+from uplift.operations.app_ways import check_image, containers, read, way_back, whole
 from uplift.operations.container import settled, time_limit
 from uplift.secrets import fingerprint_key, require
 from uplift.spec.app.adopted import Adopted, adoptable
@@ -26,6 +26,7 @@ from uplift.spec.app.release import (
     NotFoundError,
     Origin,
     Release,
+    newest,
     parse,
     record,
     restored,
@@ -170,7 +171,7 @@ def _text(
     of: Origin,
     fresh: Sequence[Adopted],
 ) -> str:
-    retiring = _retiring(app, found)
+    retiring = _retiring(app, todo, found)
     if todo.action not in ("switch", "replace"):
         return render(app, todo, state, values, release="", record="", retiring=retiring)
     resolved = state.resolved[app.image]
@@ -196,10 +197,11 @@ def _text(
     )
 
 
-def _retiring(app: App, found: AppState) -> Release | None:
+def _retiring(app: App, todo: Todo, found: AppState) -> Release | None:
     """Return the release that serves until now, where its record can be read."""
-    newest = current(app, found)
-    release = next((one for one in found.releases.get(app.name, ()) if one.id == newest), None)
+    # A switch that is brought to its end retires the one of before.
+    ending = todo.action == "tidy"
+    release = newest(found.releases.get(app.name, ())) if ending else found.current(app.name)
     try:
         return release if release is not None and restored(release) else None
     except NotFoundError:

@@ -99,8 +99,10 @@ def way_back(app: App, to: str, patterns: Mapping[str, str] | None = None) -> Wa
     recorded = found.releases.get(app.name, ())
     fresh, _ = adoptable(app, found.strangers, recorded)
     releases = [*recorded, *(one.release for one in fresh)]
+    current = found.current(app.name)
+    served = current.id if current else ""
     try:
-        release = choose(to, releases, current(app, found), patterns or {})
+        release = choose(to, releases, served, patterns or {})
         wanted = as_it_was(app, restored(release))
     except NotFoundError as error:
         if way := _foreign_way(app, to, found, patterns or {}):
@@ -216,17 +218,6 @@ def _ask_for_schema(app: App, way: Way, found: AppState) -> None:
         f"with exit code {said.code}{lines}\nWith --data schema=ignore it is not asked"
     )
     raise NotFoundError(msg)
-
-
-def current(app: App, found: AppState) -> str:
-    """Return the id of the release that serves: the newest good one.
-
-    Args:
-        app: whose.
-        found: of the host.
-    """
-    good = [one.id for one in found.releases.get(app.name, ()) if one.good]
-    return max(good, default="")
 
 
 def as_it_was(app: App, before: App) -> App:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from uplift.facts.app import ReleaseSecrets
 from uplift.facts.container import Containers
-from uplift.operations.app_ways import as_it_was, current, whole
+from uplift.operations.app_ways import as_it_was, whole
 from uplift.secrets import Secret, SecretRef, references
 from uplift.spec.app.models import SLOTS, App, Route
 from uplift.spec.app.release import Release, restored
@@ -32,7 +32,7 @@ class Expected:
     Args:
         app: settings of today, or of the release that the host was taken back to.
         slot: that HAProxy's configuration names; the first without HAProxy.
-        release: newest good one of the host, or None.
+        release: that serves, by the records of the host, or None.
         back: the host was taken back to it, so that it is right and the settings of today are not.
     """
 
@@ -55,9 +55,7 @@ def expected(app: App, found: AppState) -> Expected:
         found: what the host says.
     """
     slot = SLOTS[0] if app.proxy == "none" else found.active.get(app.name, "")
-    newest = current(app, found)
-    releases = found.releases.get(app.name, ())
-    release = next((one for one in releases if one.id == newest), None)
+    release = found.current(app.name)
     if release is not None and release.of:
         return Expected(as_it_was(app, restored(release)), slot, release, back=True)
     (given,) = whole([app])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from uplift.facts.app import ReleaseSecrets
-from uplift.operations.app_ways import current
 from uplift.spec.app.models import App
 from uplift.spec.app.release import NotFoundError, Release, choose, restored
 from uplift.spec.app.state import AppState
@@ -22,8 +21,10 @@ def way_back(app: App, found: AppState) -> Release | None:
         app: settings of today.
         found: what the host says.
     """
+    current = found.current(app.name)
+    serves = current.id if current else ""
     try:
-        return choose("previous", found.releases.get(app.name, ()), current(app, found), {})
+        return choose("previous", found.releases.get(app.name, ()), serves, {})
     except NotFoundError:
         return None
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from uplift.spec.app.release import BUILDERS, Release
+from uplift.spec.app.release import newest as newest_of
 
 FAILED = 3
 """How many releases that failed, or were interrupted, stay to be looked at."""
@@ -47,7 +48,9 @@ def surplus(
     for one in good:
         distinct.setdefault(one.key, one)
     newest = list(distinct.values())
-    stays = {one.id for one in [*newest[:keep], *good[:1], *_ways(newest, patterns)]}
+    serves = newest_of(releases)
+    stays = {one.id for one in [*newest[:keep], *_ways(newest, patterns)]}
+    stays |= {serves.id} if serves else set()
     failed = sorted((one.id for one in releases if not one.good), reverse=True)
     stays |= {*failed[:FAILED]}
     gone = [one for one in releases if one.id not in stays]

@@ -188,6 +188,18 @@ def parse(text: str, outcome: str) -> Release:
     )
 
 
+def newest(releases: Iterable[Release]) -> Release | None:
+    """Return the newest good release that this tool made serve.
+
+    A container that was only taken over as a way back may be of a later date.
+
+    Args:
+        releases: of an application on a host.
+    """
+    served = [one for one in releases if one.outcome == "good" and (one.of or not one.foreign)]
+    return max(served, key=lambda one: one.id, default=None)
+
+
 class NotFoundError(Exception):
     """Say which release is not there, and which are."""
 
@@ -204,12 +216,13 @@ def choose(
         patterns: of tags, by builder, for images without a label.
 
     Raises:
-        NotFoundError: none, or more than one, is meant.
+        NotFoundError: none is meant; of several it is the newest.
     """
     good = sorted((one for one in releases if one.good), key=lambda one: one.id, reverse=True)
-    others = [one for one in good if one.id != current]
+    serves = next((one.key for one in releases if one.id == current), "")
     if to == "previous":
-        found = [one for one in others if not current or one.id < current]
+        before = [one for one in good if not current or one.id < current]
+        found = [one for one in before if one.key != serves]
     elif to in BUILDERS:
         found = [one for one in good if one.made_by(to, patterns.get(to, f"*-{to}"))]
     else:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from uplift.spec.app.adopted import Stranger
 from uplift.spec.app.foreign import HostImage
-from uplift.spec.app.release import Release
+from uplift.spec.app.release import Release, newest
 from uplift.spec.app.release import parse as parse_release
 from uplift.spec.app.steps import Journal
 from uplift.spec.app.steps import parse as parse_journal
@@ -47,6 +47,22 @@ class AppState:
     listening: frozenset[int] = field(default=frozenset(), compare=False)
     room: int | None = field(default=None, compare=False)
     strangers: tuple[Stranger, ...] = ()
+
+    def current(self, app: str) -> Release | None:
+        """Return the release that serves: the newest good one.
+
+        After a switch that was interrupted it is the new one, once HAProxy names its slot.
+
+        Args:
+            app: name of the application.
+        """
+        releases = self.releases.get(app, ())
+        journal = self.journals.get(app, Journal())
+        if journal.release and journal.slot == self.active.get(app):
+            for one in releases:
+                if (one.id, one.outcome) == (journal.release, "started"):
+                    return one
+        return newest(releases)
 
 
 def parse(lines: Iterable[str]) -> AppState:
