@@ -25,7 +25,7 @@ from uplift.spec.errors import Exit, UpliftError, UsageError
 from uplift.spec.rollout import Policy
 
 DEPLOY = "deploys/rollback.py"
-READ_LIMIT = 60  # seconds
+READ_LIMIT = 420  # seconds; a host waits up to 300 for a switch that is still going on
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Listing:
         host: its name.
         releases: oldest first.
         slot: that serves, where HAProxy says so.
+        current: the release that serves.
         chosen: the release that was asked for.
         error: why it cannot be had, or the host not be read.
         reached: the host could be read.
@@ -44,15 +45,10 @@ class Listing:
     host: str
     releases: tuple[Release, ...] = ()
     slot: str = ""
+    current: Release | None = None
     chosen: Release | None = None
     error: str = ""
     reached: bool = True
-
-    @property
-    def current(self) -> Release | None:
-        """Return the release that serves: the newest good one."""
-        good = [one for one in self.releases if one.outcome == "good"]
-        return good[-1] if good else None
 
 
 @dataclass(frozen=True)
@@ -172,23 +168,30 @@ def arrived(one: Listing) -> bool:
     wanted, current = one.chosen, one.current
     if wanted is None or current is None:
         return False
-    if wanted.foreign:
+    if not wanted.id:  # an image alone
         return current.reference == wanted.reference
-    return (current.digest, current.reference) == (wanted.digest, wanted.reference)
+    # Two releases may have one image: what differs is in their settings.
+    return (wanted.of or wanted.id) in (current.id, current.of) or current.key == wanted.key
 
 
 def _read(connection: Connection, app: App, to: str) -> Listing:
     done = connection.run(reading.READ, app.name, time_limit=READ_LIMIT)
-    state = parse(done.stdout.splitlines())
+    try:
+        state = parse(done.stdout.splitlines())
+    except (ValueError, KeyError, IndexError):
+        why = (done.stderr.strip().splitlines() or ["the answer was cut off"])[-1]
+        msg = f"{connection.name}: what it has of {app.name} could not be read: {why}"
+        raise UpliftError(msg) from None
     recorded, slot = state.releases.get(app.name, ()), state.active.get(app.name, "")
     fresh, _ = adoptable(app, state.strangers, recorded)
     releases = tuple(sorted([*(one.release for one in fresh), *recorded], key=lambda it: it.id))
-    listing = Listing(connection.name, releases, slot)
+    current = state.current(app.name)
+    listing = Listing(connection.name, releases, slot, current)
     if not to:
         return listing
-    current = listing.current.id if listing.current else ""
     try:
-        return replace(listing, chosen=choose(to, listing.releases, current, {}))
+        chosen = choose(to, releases, current.id if current else "", {})
+        return replace(listing, chosen=chosen)
     except NotFoundError as error:
         image = foreign(app, to, state.images, {})
         # Whether the registry has such a tag, the deploy asks on each host before it begins.

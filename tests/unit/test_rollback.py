@@ -1,0 +1,115 @@
+"""A rollback of a fleet: what each host has, where it arrived, and how the command ends."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from uplift.remote.connection import Connection
+from uplift.rollback.run import READ_LIMIT, Listing, _exit, _read, arrived
+from uplift.spec.app import App
+from uplift.spec.app.release import Origin, Release, record
+from uplift.spec.errors import Exit, UpliftError
+
+DIGEST = f"sha256:{'a' * 64}"
+APP = App.parse(
+    {
+        "name": "console",
+        "image": "r.example/console:2.0.0-uv",
+        "port": 8000,
+        "slot_ports": [18001, 18002],
+    },
+    path="apps",
+)
+
+
+def release(number: int, **fields: Any) -> Release:
+    """A good release; all have one image and each its own settings."""
+    given = {
+        "id": f"2026010{number}T000000Z-{number}",
+        "app": {"environment": {"A": str(number)}},
+        "reference": "r.example/console:2.0.0-uv",
+        "digest": DIGEST,
+        "outcome": "good",
+    }
+    return Release(**{**given, **fields})
+
+
+OLD, NEW = release(1), release(2)
+
+
+def test_a_host_that_stayed_where_it_was_has_not_arrived_though_the_image_is_the_same() -> None:
+    there = Listing("a", (OLD, NEW), current=NEW, chosen=OLD)
+    assert not arrived(there)
+    assert _exit([there], [there], 1) is Exit.FAILED
+
+
+def test_it_has_arrived_at_the_release_its_record_or_one_that_is_the_same() -> None:
+    back = release(3, of=OLD.id, app=OLD.app)
+    for current in (back, OLD, replace(back, of="")):
+        assert arrived(Listing("a", current=current, chosen=OLD))
+    # The first record may be gone: then a later one of it is chosen.
+    assert arrived(Listing("a", current=release(4, of=OLD.id), chosen=back))
+
+
+def test_at_an_image_without_a_record_it_has_arrived_by_its_name() -> None:
+    image = Release("", {}, "r.example/console:1.3.0-poetry", "", foreign=True)
+    served = release(3, of=image.reference, reference=image.reference, foreign=True)
+    assert arrived(Listing("a", current=served, chosen=image))
+    assert not arrived(Listing("a", current=NEW, chosen=image))
+
+
+def test_hosts_that_differ_now_are_told_from_those_that_all_stayed() -> None:
+    was = [Listing(name, current=NEW, chosen=OLD) for name in "ab"]
+    now = [replace(was[0], current=release(3, of=OLD.id)), was[1]]
+    assert _exit(was, now, 1) is Exit.HELD
+
+
+@dataclass
+class Said:
+    """A connection whose host says this."""
+
+    stdout: str
+    name: str = "box"
+    limit: float = 0
+
+    def run(self, script: str, *args: str, time_limit: float) -> SimpleNamespace:
+        self.limit = time_limit
+        return SimpleNamespace(rc=1, stdout=self.stdout, stderr="sudo: a password is required")
+
+
+def listing(said: Said, to: str = "") -> Listing:
+    """Read a host."""
+    return _read(cast(Connection, said), APP, to)
+
+
+def test_a_host_that_cannot_be_read_is_named_with_the_reason() -> None:
+    with pytest.raises(UpliftError, match=r"box: .+ could not be read: sudo: a password"):
+        listing(Said(""))
+
+
+def test_it_waits_for_a_switch_that_is_still_going_on() -> None:
+    said = Said("busy\nend")
+    listing(said)
+    # What waits on the host for up to five minutes is waited for.
+    assert said.limit == READ_LIMIT > 300
+
+
+def test_of_a_switch_that_was_interrupted_the_new_release_is_current() -> None:
+    def packed(text: str) -> str:
+        return base64.b64encode(text.encode()).decode()
+
+    lines = ["busy"]
+    for id, outcome in (("20260101T000000Z-1", "good"), ("20260102T000000Z-2", "started")):
+        text = record(APP, Origin(APP.image, DIGEST, "me"), id, {})
+        lines.append(f"release console {id} {packed(text)} {packed(f'outcome {outcome}')}")
+    journal = "release 20260102T000000Z-2 green\nhold before\n"
+    config = "backend console\n  server blue 127.0.0.1:1 check disabled\n  server green 127.0.0.1:2"
+    lines += [f"journal console {packed(journal)}", f"config {packed(config)}", "end"]
+    found = listing(Said("\n".join(lines)))
+    assert found.current is not None
+    assert (found.current.id, found.slot) == ("20260102T000000Z-2", "green")
