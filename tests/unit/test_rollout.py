@@ -113,6 +113,8 @@ def test_a_budget_is_a_number_or_percent_rounded_down(
         ({"budget": {"slow": 1}}, "unknown key"),
         ({"hooks": [{"at": "end"}]}, "either `run` or `url`"),
         ({"hooks": [{"at": "end", "run": ["true"], "required": True}]}, "only at start"),
+        ({"hooks": [{"at": "end", "run": ["true"], "timeout": 0}]}, "greater than or equal to 1"),
+        ({"pause_after": [0]}, "greater than or equal to 1"),
         ({"lease": 3}, "greater than or equal to 10"),
     ],
 )
@@ -225,6 +227,40 @@ def test_a_host_that_was_lost_untouched_waits_again_when_the_run_is_resumed() ->
     again = replayed(records(*lost, {"kind": "resumed"}))
     # The one that may be half changed is tried once more before anything is counted.
     assert (again.at("unreachable"), again.at("waiting")) == (("h1",), ("h2", "h3"))
+
+
+def test_what_failed_in_an_earlier_attempt_has_not_been_tried_in_this_one() -> None:
+    failed = [
+        {"kind": "intent", "host": "h1"},
+        {"kind": "failed", "host": "h1", "words": "uv: no space"},
+        {"kind": "intent", "host": "h2"},
+        {"kind": "unreachable", "host": "h2", "words": "no route"},
+        {"kind": "resumed"},
+    ]
+    run = replayed(records(*failed))
+    assert run.at("failed", "unreachable") == ("h1", "h2")
+    assert run.tried == frozenset()
+    assert run.following({"kind": "intent", "host": "h1", "at": 9.0}).tried == {"h1"}
+
+
+def test_a_host_that_is_changed_again_is_no_longer_told_of_with_its_earlier_failure() -> None:
+    failed = {"kind": "failed", "host": "h1", "words": "uv: no space"}
+    run = replayed(records(failed, {"kind": "resumed"}))
+    assert run.words == {"h1": "uv: no space"}
+    assert run.following({"kind": "intent", "host": "h1", "at": 9.0}).words == {}
+
+
+def test_a_stop_that_the_run_went_on_from_is_not_answered_when_it_is_killed_later() -> None:
+    run = replayed(
+        records(
+            {"kind": "interrupted", "reason": "not-ready", "words": "h1: disk full"},
+            {"kind": "resumed"},
+            {"kind": "wave", "wave": 1},
+            {"kind": "intent", "host": "h1"},
+            {"kind": "resumed"},
+        )
+    )
+    assert run.stopped is None
 
 
 def test_what_is_read_later_of_a_host_that_was_lost_is_added_to_what_is_known() -> None:

@@ -273,7 +273,9 @@ class Engine:
         for kind, step in classes.items():
             # Hosts that were left out at the start, as somebody wanted, cost no budget.
             left_out = self.fleet.unreachable if self.policy.skip_unreachable else {}
-            failed = [name for name in self.run.at(step) if name not in left_out]
+            # Nor do those that failed in an earlier attempt, and whose turn comes again.
+            at = [name for name in self.run.at(step) if name in self.run.tried]
+            failed = [name for name in at if name not in left_out]
             if not self.policy.budget.allows(kind, len(failed), len(self.run.hosts)):
                 words = "; ".join(
                     f"{name}: {self.run.words.get(name, '').partition(chr(10))[0]}"

@@ -55,6 +55,7 @@ class Run:
         request: what was asked for, as it was written down.
         hosts: the step that each host has come to, in the inventory's order.
         changing: hosts whose change may have begun, and that were not put back.
+        tried: hosts that something was told of since the run began or was resumed.
         words: what went wrong on a host.
         wave: number of the wave that began last, from 1; 0 before the first.
         baseline: failures of the gate before a host's change, by host, as plain data.
@@ -75,6 +76,7 @@ class Run:
     request: Mapping[str, Any] = field(default_factory=dict)
     hosts: Mapping[str, Step] = field(default_factory=dict)
     changing: frozenset[str] = frozenset()
+    tried: frozenset[str] = frozenset()
     words: Mapping[str, str] = field(default_factory=dict)
     wave: int = 0
     baseline: Mapping[str, Sequence[Mapping[str, str]]] = field(default_factory=dict)
@@ -139,6 +141,9 @@ class Run:
     def _host(self, record: Mapping[str, Any]) -> Run:
         name = record["host"]
         words = {**self.words, name: record["words"]} if record.get("words") else self.words
+        if record["kind"] == "intent":
+            # What went wrong in an earlier attempt is over.
+            words = {host: text for host, text in words.items() if host != name}
         changed = dict(self.changed)
         if "changed" in record:
             # A host that was done again is told of with all that the run has changed there.
@@ -153,6 +158,7 @@ class Run:
             self,
             hosts={**self.hosts, name: record["kind"]},
             changing=changing,
+            tried=self.tried | {name},
             words=words,
             changed=changed,
         )
@@ -169,12 +175,18 @@ class Run:
                 "before": {**self.before, **record.get("before", {})},
                 "lasting": {**self.lasting, **record.get("lasting", {})},
             },
-            "wave": {"wave": record.get("wave")},
+            # What had stopped the run before it went on is answered, or was nothing to answer.
+            "wave": {"wave": record.get("wave"), "stopped": None},
             "baseline": {"baseline": {**self.baseline, **_by_host(record)}},
             "paused": {"paused": record.get("wave")},
             "approved": {"approved": self.approved | {record.get("wave")}, "paused": 0},
             "interrupted": {"stopped": (record.get("reason", ""), record.get("words", ""))},
-            "resumed": {"outcome": "", "exit_code": None, "hosts": self._again()},
+            "resumed": {
+                "outcome": "",
+                "exit_code": None,
+                "hosts": self._again(),
+                "tried": frozenset(),
+            },
             "ended": {
                 "outcome": record.get("outcome"),
                 "exit_code": record.get("exit_code"),

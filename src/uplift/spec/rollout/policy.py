@@ -64,7 +64,7 @@ class Hook(Block):
     at: Moment
     run: tuple[str, ...] = ()
     url: str = Field(default="", pattern=r"^(https?://.*)?$")
-    timeout: Length = 30
+    timeout: Annotated[Length, Field(ge=1)] = 30
     required: bool = False
 
     @model_validator(mode="after")
@@ -104,7 +104,7 @@ class Policy(Block):
     partial_revert: bool = False
     budget: Budget = Budget()
     skip_unreachable: bool = False
-    pause_after: tuple[int, ...] = ()
+    pause_after: tuple[Annotated[int, Field(ge=1)], ...] = ()
     hooks: tuple[Hook, ...] = ()
     quiet: Annotated[Length, Field(ge=1)] = 3600
     lease: Annotated[Length, Field(ge=10)] = 60
