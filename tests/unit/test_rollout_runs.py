@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import resource
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from uplift.cli.main import run
 from uplift.remote.inventory import InventoryHost
 from uplift.rollout import hooks
 from uplift.rollout.approval import approve
+from uplift.rollout.engine import Engine, Stop
 from uplift.rollout.inputs import fingerprint
 from uplift.rollout.journal import (
     Journal,
@@ -46,7 +50,7 @@ def test_what_was_written_is_read_again(root: Path) -> None:
         journal.write("intent", host="h1")
     assert read(journal.folder).hosts == {"h1": "intent", "h2": "waiting"}
     assert [record["kind"] for record in told] == ["begun", "locked", "intent"]
-    assert [run.id for run in all_runs(root)] == [journal.folder.name]
+    assert [run.id for run in all_runs(root)[0]] == [journal.folder.name]
 
 
 def test_a_step_of_many_hosts_waits_for_the_disk_once_and_is_told_when_it_is_there(
@@ -97,7 +101,7 @@ def test_a_run_that_was_killed_before_its_first_record_has_nothing_to_go_on_with
     file.write_bytes(file.read_bytes()[:20])
     with pytest.raises(UsageError, match="killed before it had begun, and nothing was touched"):
         Journal.open("last", quiet, root)
-    assert all_runs(root) == []
+    assert all_runs(root) == ([], [])
 
 
 def test_what_a_run_needs_is_there_before_it_has_begun(root: Path) -> None:
@@ -178,6 +182,61 @@ def test_only_a_run_that_waits_can_be_approved(root: Path) -> None:
         assert (journal.folder / "approved-1").read_text().strip()
 
 
+def engine(journal: Journal, policy: Policy, **others: Any) -> Engine:
+    """The engine of a run without any host that is reached."""
+    nobody: Any = SimpleNamespace(unreachable={})
+    parts = {"hosts": {}, "fleet": nobody, "lock": None, "interrupts": None, **others}
+    return Engine(journal, policy, tell=quiet, **parts)
+
+
+def test_hosts_that_failed_in_an_earlier_attempt_cost_no_budget_before_they_are_tried_again(
+    root: Path,
+) -> None:
+    with Journal.begin(REQUEST, quiet, root) as journal:
+        journal.write("failed", host="h1", words="no space", changed=[])
+        journal.write("failed", host="h2", words="no space", changed=[])
+        one = engine(journal, Policy.parse({"budget": {"change_failed": 1}}, path="rollout"))
+        with pytest.raises(Stop, match="h1: no space; h2: no space"):
+            one._spend()
+        journal.write("resumed", by="me")
+        journal.write("done", host="h1", changed=[])
+        one._spend()
+        journal.write("failed", host="h2", words="no space", changed=[])
+        one._spend()
+
+
+def test_a_process_that_takes_a_run_keeps_what_the_one_before_wrote_last(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = Journal.begin(REQUEST, quiet, root)
+
+    def ended(*given: Any) -> None:
+        # The other process ends just before its lock is asked for.
+        monkeypatch.undo()
+        first.write("ended", outcome="done", exit_code=0)
+        first.__exit__(None, None, None)
+
+    monkeypatch.setattr("uplift.rollout.journal.fcntl.flock", ended)
+    with Journal.open("last", quiet, root) as second:
+        assert second.run.outcome == "done"
+    assert read(first.folder).outcome == "done"
+
+
+def test_the_history_tells_of_the_runs_beside_a_journal_that_cannot_be_read(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(root.parent)
+    good, broken = (Journal.begin(REQUEST, quiet, Path(".uplift/runs")) for _ in range(2))
+    for one, text in ((broken, "[]\n"), (good, None)):
+        one.__exit__(None, None, None)
+        if text:
+            (one.folder / "journal.jsonl").write_text(text)
+    assert run(["history", "--json"]) == 1
+    output, errors = capsys.readouterr()
+    assert [one["run"] for one in json.loads(output)] == [good.folder.name]
+    assert f"{broken.folder.name}/journal.jsonl" in errors
+
+
 def program(tmp_path: Path, text: str) -> tuple[str, ...]:
     """A hook that runs Python."""
     file = tmp_path / "hook.py"
@@ -198,6 +257,7 @@ def test_a_hook_reads_the_facts_as_json(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "limit", "reason"),
     [
+        (r"import sys; sys.stderr.buffer.write(b'\xff!'); sys.exit(2)", 30, "exit code 2: \ufffd!"),
         ("import sys; sys.exit('no ticket')", 30, "exit code 1: no ticket"),
         ("import time; time.sleep(60)", 1, "not done within 1 s"),
     ],
@@ -213,6 +273,21 @@ def test_a_hook_that_fails_is_told_of_and_stops_only_where_it_is_required(
         hooks.call(
             [Hook(at="start", run=run, timeout=limit, required=True)], "start", {}, problems.append
         )
+
+
+def test_what_a_late_hook_has_begun_is_ended_with_it(tmp_path: Path) -> None:
+    began = tmp_path / "began"
+    # As a script in which a program hangs.
+    run = ("sh", "-c", f"sleep 60 & echo $! >{began}; wait")
+    problems: list[str] = []
+    hooks.call([Hook(at="end", run=run, timeout=1)], "end", {}, problems.append)
+    assert "not done within 1 s" in problems[0]
+    end = time.monotonic() + 10
+    # A container may leave it as a zombie for a while.
+    state = Path(f"/proc/{began.read_text().strip()}/stat")
+    while state.exists() and state.read_text().split()[2] != "Z":
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_a_hook_at_an_address_never_shows_more_than_the_host() -> None:

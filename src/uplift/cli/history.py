@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,21 +10,33 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from uplift.cli.output import as_json, results
+from uplift.cli.output import as_json, error, results
 from uplift.cli.watching import words
 from uplift.rollout.journal import all_runs, found, read, records
+from uplift.spec.errors import Exit
 from uplift.spec.rollout.journal import Run
 
 
 @click.command()
 @click.option("-n", "count", type=click.IntRange(min=1), default=20, show_default=True)
 @click.option("--json", "want_json", is_flag=True, help="Print the runs as JSON.")
-def history(count: int, want_json: bool) -> None:
-    """List the runs of this project, the newest first."""
-    runs = all_runs()[:count]
+def history(count: int, want_json: bool) -> int:
+    """List the runs of this project, the newest first.
+
+    \b
+    Exit codes: 0 listed · 1 a journal could not be read, the others are listed
+    """
+    runs, problems = all_runs()
     if want_json:
-        as_json([_plain(run) for run in runs])
-        return
+        as_json([_plain(run) for run in runs[:count]])
+    else:
+        results.print(_table(runs[:count]))
+    for problem in problems:
+        error(problem)
+    return Exit.FAILED if problems else Exit.DONE
+
+
+def _table(runs: Sequence[Run]) -> Table:
     table = Table()
     # The run is what a person types next: a narrow terminal must not cut it.
     table.add_column("run", no_wrap=True)
@@ -41,7 +54,7 @@ def history(count: int, want_json: bool) -> None:
             run.outcome or "[yellow]not ended[/]",
             "-" if run.exit_code is None else str(run.exit_code),
         )
-    results.print(table)
+    return table
 
 
 @click.command()

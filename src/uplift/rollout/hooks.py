@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import requests
@@ -54,21 +57,35 @@ def _told(hook: Hook, text: str) -> str:
 def _ran(hook: Hook, text: str) -> str:
     name = f"hook {hook.run[0]}"
     try:
-        done = subprocess.run(
+        process = subprocess.Popen(
             hook.run,
-            input=text,
-            capture_output=True,
-            text=True,
-            timeout=hook.timeout or None,
-            check=False,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            # Whatever it prints, it must not end the run.
+            errors="replace",
             start_new_session=True,
         )
-    except subprocess.TimeoutExpired:
-        return f"{name}: not done within {hook.timeout} s"
     except OSError as error:
         return f"{name}: {error.strerror}"
-    said = (done.stderr or done.stdout).strip()[-OUTPUT_SHOWN:]
-    return f"{name}: exit code {done.returncode}: {said}" if done.returncode else ""
+    with process:
+        try:
+            output, complaints = process.communicate(text, hook.timeout)
+        except subprocess.TimeoutExpired:
+            _end(process)
+            return f"{name}: not done within {hook.timeout} s"
+        except BaseException:
+            _end(process)
+            raise
+    said = (complaints or output).strip()[-OUTPUT_SHOWN:]
+    return f"{name}: exit code {process.returncode}: {said}" if process.returncode else ""
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End a hook with all that it has begun: it leads a session of its own."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _posted(hook: Hook, text: str) -> str:
@@ -79,7 +96,7 @@ def _posted(hook: Hook, text: str) -> str:
             hook.url,
             data=text,
             headers={"Content-Type": "application/json"},
-            timeout=hook.timeout or None,
+            timeout=hook.timeout,
         )
     except requests.RequestException as error:
         return f"{name}: {type(error).__name__}"

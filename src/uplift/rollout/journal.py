@@ -48,8 +48,6 @@ class Journal:
     def __init__(self, folder: Path, tell: Callable[[Mapping[str, Any]], None]) -> None:
         self.folder = folder
         self._tell = tell
-        # A kill may leave half a line, which no step has relied on.
-        whole = _whole_lines(folder / _FILE)
         self._file = (folder / _FILE).open("r+b", buffering=0)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -58,6 +56,9 @@ class Journal:
             raise RunsElsewhereError(
                 f"another process is carrying out the run {folder.name}"
             ) from None
+        # Not before: the process that had it may have written more until it gave it back.
+        whole = _whole_lines(folder / _FILE)
+        # A kill may leave half a line, which no step has relied on.
         self._file.truncate(len(whole))
         self._file.seek(0, os.SEEK_END)
         self.run = Run() if not whole else _replayed(folder, whole)
@@ -222,21 +223,29 @@ def records(folder: Path) -> Iterator[dict[str, Any]]:
         yield json.loads(line)
 
 
-def all_runs(root: Path = RUNS) -> list[Run]:
-    """Return every run that is recorded here, the newest first.
+def all_runs(root: Path = RUNS) -> tuple[list[Run], list[str]]:
+    """Return every run that is recorded here, the newest first, and what could not be read.
 
     Args:
         root: folder of all runs.
     """
-    folders = sorted((path.parent for path in root.glob(f"*/{_FILE}")), reverse=True)
-    return [read(folder) for folder in folders if _whole_lines(folder / _FILE)]
+    runs, problems = [], []
+    for folder in sorted((path.parent for path in root.glob(f"*/{_FILE}")), reverse=True):
+        try:
+            if _whole_lines(folder / _FILE):
+                runs.append(read(folder))
+        except UpliftError as error:
+            problems.append(str(error))
+    return runs, problems
 
 
 def _replayed(folder: Path, whole: bytes) -> Run:
     try:
         return replayed([json.loads(line) for line in whole.splitlines()])
-    except (TornError, ValueError, KeyError) as error:
+    except (TornError, ValueError) as error:
         raise UpliftError(f"{folder / _FILE}: {error}") from None
+    except (KeyError, AttributeError, TypeError):
+        raise UpliftError(f"{folder / _FILE}: not the journal of a run") from None
 
 
 def _whole_lines(file: Path) -> bytes:
