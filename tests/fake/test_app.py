@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import secrets
 import subprocess
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,12 +16,13 @@ from pyinfra.context import ctx_host, ctx_state
 
 from uplift.apps import command, logs
 from uplift.facts import app as facts
-from uplift.operations import app_jobs, app_removal, app_script, haproxy
+from uplift.operations import app_jobs, app_removal, app_script, app_ways, haproxy
 from uplift.secrets import Secret, SecretRef
 from uplift.spec.app import App
 from uplift.spec.app.jobs import JobsState
 from uplift.spec.app.plan import Todo
-from uplift.spec.app.release import Release
+from uplift.spec.app.release import NotFoundError, Release
+from uplift.spec.app.state import AppState
 from uplift.spec.container.image import Resolved
 from uplift.spec.container.plan import Plan
 from uplift.spec.container.state import State
@@ -147,3 +150,38 @@ def test_jobs_are_refused_where_there_is_no_docker_yet(monkeypatch: pytest.Monke
     with ctx_state.use(state), ctx_host.use(state.inventory.get_host("@fake/box")):
         (refused,) = app_jobs.jobs_done._inner([it])
     assert "there is no Docker Engine that answers" in str(refused)
+
+
+LEFT = "sha256:" + "a" * 64
+
+
+def asked(monkeypatch: pytest.MonkeyPatch, resolved: Resolved, to: str, it: App) -> Any:
+    """Look for the way back on a host without records, where images are resolved so."""
+    found = AppState()
+    monkeypatch.setattr(app_ways, "read", lambda apps: found)
+    monkeypatch.setattr(
+        app_ways.container,
+        "read",
+        lambda wanted: State(docker=True, resolved={wanted[0].image: resolved}),
+    )
+    return app_ways.way_back(it, to)
+
+
+def test_an_image_that_is_taken_over_gets_the_own_files_of_today(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "own").write_text("text of today")
+    it = app(proxy="none", drain={}, files={"a": {"source": str(tmp_path / "own")}})
+    way = asked(monkeypatch, Resolved("console:1", "registry", LEFT), "1", it)
+    assert way.app.image == "console:1"
+    assert way.app.files["a"].content == "text of today"
+
+
+def test_a_digest_that_only_the_registry_has_is_a_way_back_and_an_unknown_one_is_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    it = app(proxy="none", drain={})
+    there = Resolved(f"console@{LEFT}", "digest", LEFT)
+    assert asked(monkeypatch, there, LEFT, it).release.reference == f"console@{LEFT}"
+    with pytest.raises(NotFoundError, match="no good release is meant by 'sha256:a"):
+        asked(monkeypatch, replace(there, trouble="the registry has no such image"), LEFT, it)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from uplift.spec.app import App
-from uplift.spec.app.foreign import HostImage, foreign, tagged
+from uplift.spec.app.foreign import HostImage, at_registry, foreign
 from uplift.spec.app.plan import plan
 from uplift.spec.app.release import (
     NotFoundError,
@@ -363,7 +363,17 @@ def test_an_image_that_another_tool_left_is_found_by_label_tag_or_digest(
     found = foreign(app(), to, LEFT, {})
     assert found is not None
     assert found.id == f"sha256:{number}"
-    assert found.pinned(app()) == f"r.example/console@sha256:{str(number) * 64}"
+    assert found.pinned(app(), to) == f"r.example/console@sha256:{str(number) * 64}"
+
+
+def test_of_an_image_with_names_in_two_repositories_the_applications_own_counts() -> None:
+    name = "r.example/console"
+    image = left(6, tags=("a.example/other:9-poetry", f"{name}:one", f"{name}:two"), digests=())
+    assert foreign(app(), "two", [image], {}) is image
+    assert image.called(app(), "two") == image.pinned(app(), "two") == f"{name}:two"
+    assert image.called(app(), "uv") == f"{name}:one"
+    assert foreign(app(), "9-poetry", [image], {}) is None
+    assert foreign(app(), "poetry", [image], {}) is None
 
 
 @pytest.mark.parametrize("to", ["previous", "pip", "3.0.0-poetry", "sha256:2"])
@@ -371,9 +381,16 @@ def test_no_image_is_found_by_another_word_or_of_another_application(to: str) ->
     assert foreign(app(), to, LEFT, {}) is None
 
 
-def test_only_a_tag_is_looked_for_at_the_registry() -> None:
-    assert tagged(app(), "1.3.0-poetry") == "r.example/console:1.3.0-poetry"
-    assert [tagged(app(), to) for to in ("previous", "poetry", "sha256:22")] == [None] * 3
+def test_a_tag_or_a_whole_digest_is_looked_for_at_the_registry() -> None:
+    assert at_registry(app(), "1.3.0-poetry") == "r.example/console:1.3.0-poetry"
+    assert at_registry(app(), OTHER) == f"r.example/console@{OTHER}"
+    assert [at_registry(app(), to) for to in ("previous", "poetry", "sha256:22")] == [None] * 3
+
+
+def test_the_pattern_of_a_builders_tags_is_a_setting() -> None:
+    assert app(builder_tags={"poetry": "old-*"}).builder_tags == {"poetry": "old-*"}
+    with pytest.raises(SettingsError, match=r"builder_tags.+did you mean 'poetry'"):
+        app(builder_tags={"poetyr": "old-*"})
 
 
 def test_images_of_the_host_are_read_with_their_labels() -> None:

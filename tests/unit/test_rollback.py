@@ -10,10 +10,11 @@ from typing import Any, cast
 import pytest
 
 from uplift.remote.connection import Connection
-from uplift.rollback.run import READ_LIMIT, Listing, _exit, _read, arrived
+from uplift.rollback.run import READ_LIMIT, Listing, _exit, _read, arrived, roll_back
 from uplift.spec.app import App
 from uplift.spec.app.release import Origin, Release, record
-from uplift.spec.errors import Exit, UpliftError
+from uplift.spec.errors import Exit, UpliftError, UsageError
+from uplift.spec.rollout import Policy
 
 DIGEST = f"sha256:{'a' * 64}"
 APP = App.parse(
@@ -67,6 +68,13 @@ def test_hosts_that_differ_now_are_told_from_those_that_all_stayed() -> None:
     was = [Listing(name, current=NEW, chosen=OLD) for name in "ab"]
     now = [replace(was[0], current=release(3, of=OLD.id)), was[1]]
     assert _exit(was, now, 1) is Exit.HELD
+
+
+def test_an_empty_word_means_no_release() -> None:
+    with pytest.raises(UsageError, match="--to is empty"):
+        roll_back(
+            "inventory.py", "console", "", policy=Policy(), tell=lambda one: None, dry_run=False
+        )
 
 
 @dataclass

@@ -25,7 +25,7 @@ from uplift.spec.rollout.policy import OnFailure, Policy
     "--to",
     default="previous",
     show_default=True,
-    help="previous, a builder (poetry, uv, pip), a release's id, a tag, or a digest.",
+    help="previous, a builder (poetry, uv, pip, dockerfile), a release's id, a tag, or a digest.",
 )
 @click.option("--list", "list_", is_flag=True, help="Show the releases that each host has.")
 @click.option("--limit", multiple=True, help="Only this group, or hosts whose name matches.")

@@ -182,7 +182,7 @@ def _text(
     origin = replace(of, digest=resolved.digest)
     text = record(app, origin, id, files, fingerprints)
     new = replace(parse(text, "outcome good"), local=resolved.local)
-    stale = surplus(new, found.releases.get(app.name, ()), app.keep.images, {})
+    stale = surplus(new, found.releases.get(app.name, ()), app.keep.images, app.builder_tags)
     return render(
         app,
         todo,
@@ -215,14 +215,11 @@ def _limit(app: App) -> int:
 
 
 @operation()
-def rolled_back(
-    app: App, to: str = "previous", patterns: Mapping[str, str] | None = None
-) -> Generator[StringCommand, None, None]:
+def rolled_back(app: App, to: str = "previous") -> Generator[StringCommand, None, None]:
     """Go back to a release as it was: image, settings, environment, own files, own secrets.
 
     + app: its settings today; what is not part of a release (its name, its slots) comes from here
     + to: ``previous``, a builder (``poetry``, ``uv``), a release's id, a tag or a digest
-    + patterns: of tags by builder, for images without a label
 
     Nothing is asked of a registry when the image is on the host. An image that another tool left,
     on the host or at the registry, is taken over: it runs with the settings of today, and is
@@ -236,7 +233,7 @@ def rolled_back(
     """
     try:
         key = fingerprint_key()
-        way = way_back(app, to, patterns)
+        way = way_back(app, to)
     except (UpliftError, NotFoundError) as error:
         yield script.refuse(str(error))
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pyinfra.context import host
@@ -14,7 +14,7 @@ from uplift.operations import container
 from uplift.operations.haproxy import read as read_file
 from uplift.secrets import fingerprint_key, require
 from uplift.spec.app.adopted import adoptable
-from uplift.spec.app.foreign import foreign, tagged
+from uplift.spec.app.foreign import at_registry, foreign
 from uplift.spec.app.models import SLOTS, App
 from uplift.spec.app.plan import plan
 from uplift.spec.app.release import NotFoundError, Release, choose, restored, sources, with_files
@@ -79,13 +79,12 @@ class Way:
     values: Values
 
 
-def way_back(app: App, to: str, patterns: Mapping[str, str] | None = None) -> Way | None:
+def way_back(app: App, to: str) -> Way | None:
     """Find a release on the host, and prove that it is whole; nothing is changed.
 
     Args:
         app: its settings today.
         to: as for ``rolled_back``.
-        patterns: of tags by builder, for images without a label.
 
     Returns:
         The way, or None when the host could not be read.
@@ -102,10 +101,10 @@ def way_back(app: App, to: str, patterns: Mapping[str, str] | None = None) -> Wa
     current = found.current(app.name)
     served = current.id if current else ""
     try:
-        release = choose(to, releases, served, patterns or {})
+        release = choose(to, releases, served, app.builder_tags)
         wanted = as_it_was(app, restored(release))
     except NotFoundError as error:
-        if way := _foreign_way(app, to, found, patterns or {}):
+        if way := _foreign_way(app, to, found):
             return way
         msg = f"{app.name}: {error}"
         raise NotFoundError(msg) from None
@@ -120,21 +119,24 @@ def way_back(app: App, to: str, patterns: Mapping[str, str] | None = None) -> Wa
     return Way(release, wanted, values)
 
 
-def _foreign_way(app: App, to: str, found: AppState, patterns: Mapping[str, str]) -> Way | None:
-    """Find an image that another tool left: on the host, else by its tag at the registry.
+def _foreign_way(app: App, to: str, found: AppState) -> Way | None:
+    """Find an image that another tool left: on the host, else at the registry.
 
     Nothing but the image is known of such a release, so it runs with the settings of today.
     """
-    image = foreign(app, to, found.images, patterns)
-    reference = image.name if image else tagged(app, to)
+    image = foreign(app, to, found.images, app.builder_tags)
+    reference = image.called(app, to) if image else at_registry(app, to)
     if reference is None:
         return None
-    wanted = app.model_copy(update={"image": image.pinned(app) if image else reference})
+    (today,) = whole([app])
+    wanted = today.model_copy(update={"image": image.pinned(app, to) if image else reference})
     state = container.read(containers([wanted])[:1])
-    if state is None or state.resolved[wanted.image].how == "failed":
+    if state is None:
         return None
-    digest = state.resolved[wanted.image].digest
-    release = Release("", {}, reference, digest, foreign=True)
+    resolved = state.resolved[wanted.image]
+    if resolved.how == "failed" or (resolved.how == "digest" and resolved.trouble):
+        return None
+    release = Release("", {}, reference, resolved.digest, foreign=True)
     return Way(release, wanted, require(wanted))
 
 
@@ -227,7 +229,8 @@ def as_it_was(app: App, before: App) -> App:
         app: settings of today.
         before: those of the release.
     """
-    return before.model_copy(update={"slot_ports": app.slot_ports, "keep": app.keep})
+    today = ("slot_ports", "keep", "builder_tags")
+    return before.model_copy(update={name: getattr(app, name) for name in today})
 
 
 def _values(app: App, release: Release) -> dict[SecretRef, Secret] | None:

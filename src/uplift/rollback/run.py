@@ -17,7 +17,7 @@ from uplift.remote.inventory import InventoryHost
 from uplift.rollout.engine import Tell
 from uplift.rollout.run import Request, begin
 from uplift.spec.app.adopted import adoptable
-from uplift.spec.app.foreign import foreign, tagged
+from uplift.spec.app.foreign import at_registry, foreign
 from uplift.spec.app.models import App
 from uplift.spec.app.release import NotFoundError, Release, choose
 from uplift.spec.app.state import parse
@@ -122,8 +122,11 @@ def roll_back(
         schema: let the application say whether the database's schema is ahead.
 
     Raises:
-        UsageError: no host has such an application, or this folder has no deploy for it.
+        UsageError: no host has such an application, this folder has no deploy for it, or no
+            release is named.
     """
+    if not to:
+        raise UsageError("--to is empty: previous, a builder, a release's id, a tag, or a digest")
     if not Path(DEPLOY).is_file():
         raise UsageError(f"there is no {DEPLOY} in {Path.cwd()}: change to the project's folder")
     apps = having(inventory, app, limit)
@@ -190,15 +193,15 @@ def _read(connection: Connection, app: App, to: str) -> Listing:
     if not to:
         return listing
     try:
-        chosen = choose(to, releases, current.id if current else "", {})
+        chosen = choose(to, releases, current.id if current else "", app.builder_tags)
         return replace(listing, chosen=chosen)
     except NotFoundError as error:
-        image = foreign(app, to, state.images, {})
-        # Whether the registry has such a tag, the deploy asks on each host before it begins.
-        reference = image.name if image else tagged(app, to)
+        image = foreign(app, to, state.images, app.builder_tags)
+        # Whether the registry has it, the deploy asks on each host before it begins.
+        reference = image.called(app, to) if image else at_registry(app, to)
         if reference is None:
             return replace(listing, error=str(error))
-        digest = image.pinned(app).rpartition("@")[2] if image else ""
+        digest = image.pinned(app, to).rpartition("@")[2] if image else ""
         return replace(listing, chosen=Release("", {}, reference, digest, foreign=True))
 
 

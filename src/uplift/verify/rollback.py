@@ -24,7 +24,7 @@ def way_back(app: App, found: AppState) -> Release | None:
     current = found.current(app.name)
     serves = current.id if current else ""
     try:
-        return choose("previous", found.releases.get(app.name, ()), serves, {})
+        return choose("previous", found.releases.get(app.name, ()), serves, app.builder_tags)
     except NotFoundError:
         return None
 

@@ -7,11 +7,11 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from uplift.spec.app.models import App
-from uplift.spec.app.release import BUILDERS
+from uplift.spec.app.models import BUILDERS, App
 from uplift.spec.container.image import Reference
 
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -32,30 +32,39 @@ class HostImage:
     digests: tuple[str, ...] = ()
     builder: str = ""
 
-    @property
-    def name(self) -> str:
-        """Return what a person calls it."""
-        return self.tags[0] if self.tags else self.digests[0]
-
     def of(self, app: App) -> bool:
         """Tell whether it is of an application's repository.
 
         Args:
             app: whose settings name the repository.
         """
-        repository = Reference.parse(app.image).name
-        names = [*self.tags, *self.digests]
-        return any(Reference.parse(name).name == repository for name in names)
+        return bool(_own(app, (*self.tags, *self.digests)))
 
-    def pinned(self, app: App) -> str:
+    def called(self, app: App, to: str) -> str:
+        """Return what a person calls it: by the tag that was meant, another one, or its digest.
+
+        Args:
+            app: whose repository it is of.
+            to: what it was looked for by.
+        """
+        tags = _own(app, self.tags)
+        meant = [one for one in tags if Reference.parse(one).tag == to]
+        return (*meant, *tags, *_own(app, self.digests))[0]
+
+    def pinned(self, app: App, to: str) -> str:
         """Return a reference that always means this image, where there is one.
 
         Args:
             app: whose repository it is of.
+            to: what it was looked for by.
         """
-        repository = Reference.parse(app.image).name
-        fits = [one for one in self.digests if Reference.parse(one).name == repository]
-        return fits[0] if fits else self.name
+        return (*_own(app, self.digests), self.called(app, to))[0]
+
+
+def _own(app: App, names: Iterable[str]) -> list[str]:
+    """Return the names of an image that are in an application's repository."""
+    repository = Reference.parse(app.image).name
+    return [name for name in names if Reference.parse(name).name == repository]
 
 
 def foreign(
@@ -69,29 +78,32 @@ def foreign(
         images: of the host.
         patterns: of tags, by builder, for images without a label.
     """
-    fits = [one for one in images if one.of(app) and _meant(one, to, patterns)]
+    fits = [one for one in images if one.of(app) and _meant(app, one, to, patterns)]
     return max(fits, key=lambda one: one.created, default=None)
 
 
-def _meant(image: HostImage, to: str, patterns: Mapping[str, str]) -> bool:
-    tags = [Reference.parse(tag).tag for tag in image.tags]
+def _meant(app: App, image: HostImage, to: str, patterns: Mapping[str, str]) -> bool:
+    tags = [Reference.parse(tag).tag for tag in _own(app, image.tags)]
     if to in BUILDERS:
         pattern = patterns.get(to, f"*-{to}")
         named = any(fnmatch.fnmatch(tag, pattern) for tag in tags)
         return image.builder == to or (not image.builder and named)
     if to.startswith("sha256:"):
-        digests = [one.rpartition("@")[2] for one in image.digests]
+        digests = [one.rpartition("@")[2] for one in _own(app, image.digests)]
         return len(to) >= len("sha256:") + 12 and any(one.startswith(to) for one in digests)
     return to in tags
 
 
-def tagged(app: App, to: str) -> str | None:
-    """Return the reference that a tag has at the application's registry.
+def at_registry(app: App, to: str) -> str | None:
+    """Return the reference that a tag or a whole digest has at the application's registry.
 
     Args:
         app: whose.
-        to: perhaps a tag.
+        to: perhaps one of them.
     """
+    name = Reference.parse(app.image).name
+    if _DIGEST.fullmatch(to):
+        return f"{name}@{to}"
     if to in ("previous", *BUILDERS) or not _TAG.fullmatch(to):
         return None
-    return f"{Reference.parse(app.image).name}:{to}"
+    return f"{name}:{to}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from uplift.spec.app.release import BUILDERS, Release
+from uplift.spec.app.models import BUILDERS
+from uplift.spec.app.release import Release
 from uplift.spec.app.release import newest as newest_of
 
 FAILED = 3

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from uplift.spec.base import Block
+from uplift.spec.base import Block, near_miss
 from uplift.spec.container.health import Health
 from uplift.spec.container.image import Reference
 from uplift.spec.container.models import (
@@ -20,9 +20,11 @@ from uplift.spec.container.models import (
     Port,
     Variable,
 )
+from uplift.spec.images.models import Builder
 from uplift.spec.secret import SecretRef
 
 SLOTS = ("blue", "green")
+BUILDERS = get_args(Builder)
 
 FILES = "/etc/uplift/apps"
 """An application's own files, in a folder named by their contents."""
@@ -115,6 +117,19 @@ def _image(value: str) -> str:
     return value
 
 
+def _of_builders(patterns: dict[str, str]) -> dict[str, str]:
+    for builder, pattern in patterns.items():
+        if builder not in BUILDERS:
+            guess = near_miss(builder, BUILDERS)
+            hint = f"did you mean {guess!r}?" if guess else f"there are: {', '.join(BUILDERS)}"
+            msg = f"{builder!r} builds no images: {hint}"
+            raise ValueError(msg)
+        if not pattern:
+            msg = f"{builder}: a pattern of tags, as '*-{builder}', is not empty"
+            raise ValueError(msg)
+    return patterns
+
+
 class App(Options):
     """An application as it shall be on a host.
 
@@ -137,6 +152,8 @@ class App(Options):
         jobs_on: host of the inventory that runs them; the first one that has the application when
             it is left out.
         schema_check: asked on every host before a rollback touches the first.
+        builder_tags: pattern of the tags of images without a label, by what built them; left out:
+            ``*-poetry`` and so on.
         version_path: whose answer holds the version that the image's tag begins with.
     """
 
@@ -155,6 +172,9 @@ class App(Options):
     jobs: tuple[Job, ...] = ()
     jobs_on: str | None = None
     schema_check: SchemaCheck | None = None
+    builder_tags: Annotated[dict[str, str], AfterValidator(_of_builders)] = Field(
+        default_factory=dict
+    )
     version_path: str | None = Field(default=None, pattern=r"^/[\x21-\x7e]*$")
 
     @model_validator(mode="before")

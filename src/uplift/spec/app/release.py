@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from uplift.spec.app.models import App, File
+from uplift.spec.app.models import BUILDERS, App, File
 from uplift.spec.container.image import Reference, brief
 from uplift.spec.errors import SettingsError
 
@@ -20,7 +20,6 @@ APPS = "/var/lib/uplift/apps"
 """Locks, journals and jobs of applications; root's alone."""
 
 FORMAT = 1
-BUILDERS = ("uv", "poetry", "pip", "dockerfile")
 
 
 @dataclass(frozen=True)
