@@ -39,6 +39,7 @@ class Bad:
         tag: of it.
         stays: what the host serves when nothing is put back.
         says: what tells of it.
+        step: what becomes of the host.
         against: a test fails with this version.
         fields: of the application.
     """
@@ -46,12 +47,13 @@ class Bad:
     tag: str
     stays: str
     says: str
+    step: str = "rejected"
     against: str = ""
     fields: Mapping[str, Any] = field(default_factory=dict)
 
 
 BAD = {
-    "from the start": Bad("2.1.0-uv", "1.4.0-poetry", "FAILED"),
+    "from the start": Bad("2.1.0-uv", "1.4.0-poetry", "FAILED", "failed"),
     # Ready for eight seconds: the tests after the change see it, or those while it bakes.
     "after seconds": Bad("2.2.0-uv", "2.2.0-uv", "test_the_application", fields={"hold": 0}),
     "to a new test": Bad("2.0.0-uv", "2.0.0-uv", "test_it_is_not_the_release", against="2.0.0"),
@@ -72,7 +74,7 @@ def test_each_answer_to_a_release_that_is_bad_on_one_host(
     code, result, errors = old.rollout(*words)
     new, before = "2.0.0-uv", "1.4.0-poetry"
     serve, steps = {
-        "hold": ([new, bad.stays, before], ["committed", "failed", "waiting"]),
+        "hold": ([new, bad.stays, before], ["committed", bad.step, "waiting"]),
         "revert-wave": ([new, before, before], ["committed", "reverted", "waiting"]),
         "revert-fleet": ([before] * 3, ["reverted", "reverted", "waiting"]),
     }[answer]

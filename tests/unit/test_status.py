@@ -195,10 +195,10 @@ def plan(*hosts: HostPlan) -> Plan:
     return Plan(uplift="", made="", by="", inventory="", deploys=(), hosts=hosts)
 
 
-def app(host: str, digest: str, image: str = "c:1", release: str = "1") -> HostStatus:
+def app(host: str, digest: str, image: str = "c:1", release: str = "1", of: str = "") -> HostStatus:
     row = Row(
         host=host, kind="app", name="console", state="running",
-        image=image, digest=digest, release=release,
+        image=image, digest=digest, release=release, of=of,
     )  # fmt: skip
     return HostStatus(host, True, (row,))
 
@@ -228,6 +228,12 @@ def test_a_host_behind_names_the_host_ahead() -> None:
     found = findings(plan(), status, {}, {})
     assert kinds(found) == [("a", "behind")]
     assert found[0].text == f"serves 1 ({OLD[:15]}…), b 2 ({NEW[:15]}…)"
+
+
+@pytest.mark.parametrize(("of", "odd"), [("1", "b"), ("", "a"), ("registry:5000/c:1", "a")])
+def test_a_host_that_went_back_is_behind_though_it_did_so_last(of: str, odd: str) -> None:
+    status = [app("a", NEW, "c:2", "2"), app("b", OLD, "c:1", "3", of)]
+    assert kinds(findings(plan(), status, {}, {})) == [(odd, "behind")]
 
 
 @pytest.mark.parametrize(

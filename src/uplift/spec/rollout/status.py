@@ -33,6 +33,8 @@ class Row(Block):
         name: of the application, the container or the tool.
         release: id of the release that the application's container is of, or that it should be
             of where it is gone; the version of a tool.
+        of: id of the release that this one went back to, or the image where there was none; empty
+            for one that came by itself.
         image: reference as the settings named it.
         digest: of the image, as the host has it; the image's local id when it came from nowhere.
         builder: what built the image, from its label.
@@ -48,6 +50,7 @@ class Row(Block):
     kind: Literal["app", "service", "tool"]
     name: str
     release: str = ""
+    of: str = ""
     image: str = ""
     digest: str = ""
     builder: str = ""
@@ -180,6 +183,7 @@ def _app(
             kind="app",
             name=app.name,
             release=release.id if release else "",
+            of=release.of if release else "",
             image=release.reference if release else "",
             slot=slot,
             gate=gate,
@@ -228,6 +232,7 @@ def _row(
         kind=kind,
         name=name,
         release=release.id if release else _label(it, "release"),
+        of=release.of if release else "",
         image=(release.reference if release else "") or _label(it, "image") or it["reference"],
         digest=digest,
         builder=builder,
