@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from uplift.spec.app.adopted import Stranger, adoptable, adopted
 from uplift.spec.app.jobs import JobsState, run_of
 from uplift.spec.app.kept import FAILED, surplus
 from uplift.spec.app.plan import plan
-from uplift.spec.app.release import Release, choose, parse, record
+from uplift.spec.app.release import Release, choose, new_id, parse, record
 from uplift.spec.app.state import AppState
 from uplift.spec.app.state import parse as parse_state
 from uplift.spec.app.steps import POINTS, Journal
@@ -89,6 +90,26 @@ def test_the_last_good_one_of_each_builder_stays_and_that_of_another_tool() -> N
 def test_what_serves_stays_though_a_container_that_was_taken_over_is_newer() -> None:
     gone = surplus(release(9), [release(1), release(2, foreign=True)], 1, {})
     assert gone.releases == ()
+
+
+@pytest.mark.parametrize(
+    ("there", "stamp"),
+    [
+        ([], "20260105T000000Z"),
+        ([release(4)], "20260105T000000Z"),
+        # Another controller's clock is ahead, or it was the same second.
+        ([release(5), release(1)], "20260105T000001Z"),
+        ([release(31, outcome="failed")], "20260131T000001Z"),
+        ([release(1, id="by-hand")], "20260105T000000Z"),
+    ],
+)
+def test_a_release_is_younger_than_all_that_are_recorded_whatever_clocks_say(
+    there: list[Release], stamp: str
+) -> None:
+    now = datetime(2026, 1, 5, tzinfo=UTC)
+    found = new_id(now, DIGEST, there)
+    assert found == f"{stamp}-aaaaaaaaaaaa"
+    assert found > max((one.id for one in there if one.id[0] == "2"), default="")
 
 
 def test_a_few_of_those_that_failed_stay_to_be_looked_at() -> None:

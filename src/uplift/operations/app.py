@@ -26,6 +26,7 @@ from uplift.spec.app.release import (
     NotFoundError,
     Origin,
     Release,
+    new_id,
     newest,
     parse,
     record,
@@ -175,14 +176,14 @@ def _text(
     if todo.action not in ("switch", "replace"):
         return render(app, todo, state, values, release="", record="", retiring=retiring)
     resolved = state.resolved[app.image]
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    id = f"{stamp}-{(resolved.digest or resolved.local)[7:19]}"
+    there = found.releases.get(app.name, ())
+    id = new_id(datetime.now(UTC), resolved.digest or resolved.local, there)
     files = {reference.secret: str(number) for number, reference in enumerate(values)}
     fingerprints = {one.secret: value.fingerprint(key) for one, value in values.items()}
     origin = replace(of, digest=resolved.digest)
     text = record(app, origin, id, files, fingerprints)
     new = replace(parse(text, "outcome good"), local=resolved.local)
-    stale = surplus(new, found.releases.get(app.name, ()), app.keep.images, app.builder_tags)
+    stale = surplus(new, there, app.keep.images, app.builder_tags)
     return render(
         app,
         todo,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
@@ -20,6 +22,8 @@ APPS = "/var/lib/uplift/apps"
 """Locks, journals and jobs of applications; root's alone."""
 
 FORMAT = 1
+_STAMP = "%Y%m%dT%H%M%SZ"
+_STAMPED = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 
 
 @dataclass(frozen=True)
@@ -185,6 +189,23 @@ def parse(text: str, outcome: str) -> Release:
         fingerprints=value.get("fingerprints", {}),
         lost=tuple(value.get("lost", ())),
     )
+
+
+def new_id(now: datetime, digest: str, releases: Iterable[Release]) -> str:
+    """Return the id of a new release: it sorts after all that are recorded.
+
+    Clocks of controllers differ, and what serves is told by the newest id.
+
+    Args:
+        now: by the controller's clock.
+        digest: of the image, or its id on the host.
+        releases: of the application on the host.
+    """
+    stamps = [one.id.partition("-")[0] for one in releases]
+    last = max((stamp for stamp in stamps if _STAMPED.fullmatch(stamp)), default="")
+    if last >= now.strftime(_STAMP):
+        now = datetime.strptime(last, _STAMP).replace(tzinfo=UTC) + timedelta(seconds=1)
+    return f"{now.strftime(_STAMP)}-{digest[7:19]}"
 
 
 def newest(releases: Iterable[Release]) -> Release | None:
