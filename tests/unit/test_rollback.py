@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from uplift.remote.connection import Connection
+from uplift.remote.inventory import InventoryHost
+from uplift.rollback import run
 from uplift.rollback.run import READ_LIMIT, Listing, _exit, _read, arrived, roll_back
+from uplift.rollout.run import Request
 from uplift.spec.app import App
 from uplift.spec.app.release import Origin, Release, record
 from uplift.spec.errors import Exit, UpliftError, UsageError
 from uplift.spec.rollout import Policy
+from uplift.spec.rollout.plan import HostPlan
 
 DIGEST = f"sha256:{'a' * 64}"
 APP = App.parse(
@@ -75,6 +80,50 @@ def test_an_empty_word_means_no_release() -> None:
         roll_back(
             "inventory.py", "console", "", policy=Policy(), tell=lambda one: None, dry_run=False
         )
+
+
+def begun(monkeypatch: pytest.MonkeyPatch, folder: Path, waves: str) -> list[str]:
+    """Go back on two hosts, of which one cannot; return what was done."""
+    done: list[str] = []
+    hosts = [InventoryHost(name) for name in "ab"]
+    found = HostPlan(name="a", state="changes"), HostPlan(name="b", state="refused", text="port 1")
+
+    def looked(inventory: str, deploys: Any, names: list[str], **options: Any) -> Any:
+        done.append(f"look at {' '.join(names)} for {options['data']['to']}")
+        return None, found
+
+    def started(request: Request, tell: Any) -> SimpleNamespace:
+        done.append("begin")
+        return SimpleNamespace(exit_code=Exit.LOCKED)
+
+    (folder / "deploys").mkdir()
+    (folder / "deploys/rollback.py").touch()
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(run, "having", lambda *words: [(one, APP) for one in hosts])
+    monkeypatch.setattr(run, "_listed", lambda *words: [Listing(one.name) for one in hosts])
+    monkeypatch.setattr(run, "look", looked)
+    monkeypatch.setattr(run, "begin", started)
+    policy = Policy.parse({"waves": waves}, path="")
+    try:
+        roll_back("i.py", "console", "uv", policy=policy, tell=lambda one: None, dry_run=False)
+    except UpliftError as error:
+        done.append(str(error))
+    return done
+
+
+def test_every_host_is_asked_before_the_first_of_several_waves(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert begun(monkeypatch, tmp_path, "1") == [
+        "look at a b for uv",
+        "b: port 1\nno host was touched",
+    ]
+
+
+def test_of_one_wave_the_deploy_asks_every_host_itself(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert begun(monkeypatch, tmp_path, "100%") == ["begin"]
 
 
 @dataclass

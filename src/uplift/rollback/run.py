@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +16,8 @@ from uplift.remote.connection import Connection
 from uplift.remote.fleet import Fleet
 from uplift.remote.inventory import InventoryHost
 from uplift.rollout.engine import Tell
-from uplift.rollout.run import Request, begin
+from uplift.rollout.plan import look
+from uplift.rollout.run import Request, begin, waves
 from uplift.spec.app.adopted import adoptable
 from uplift.spec.app.foreign import at_registry, foreign
 from uplift.spec.app.models import App
@@ -124,6 +126,7 @@ def roll_back(
     Raises:
         UsageError: no host has such an application, this folder has no deploy for it, or no
             release is named.
+        UpliftError: of several waves one host cannot go back, and why; nothing was begun.
     """
     if not to:
         raise UsageError("--to is empty: previous, a builder, a release's id, a tag, or a digest")
@@ -141,7 +144,10 @@ def roll_back(
         return Result(before, (), Exit(code) if code in set(Exit) else Exit.FAILED)
     hosts = tuple(host for host, _ in apps)
     names = tuple(host.name for host in hosts)
-    done = begin(Request(inventory, hosts, (DEPLOY,), policy, names, data), tell)
+    request = Request(inventory, hosts, (DEPLOY,), policy, names, data)
+    if len(waves(request)) > 1:
+        _ask(request)
+    done = begin(request, tell)
     code = done.exit_code
     if code in (Exit.LOCKED, Exit.STALE, Exit.INTERRUPTED):
         return Result(before, (), code)
@@ -149,6 +155,22 @@ def roll_back(
         replace(now, chosen=was.chosen) for was, now in zip(before, _listed(apps), strict=True)
     )
     return Result(before, after, _exit(before, after, code))
+
+
+def _ask(request: Request) -> None:
+    """Let every host say whether it can go back: a run asks only those of its next wave.
+
+    Raises:
+        UpliftError: one of them cannot, and why.
+    """
+    with tempfile.TemporaryDirectory(prefix="uplift-rollback-") as folder:
+        names = [host.name for host in request.hosts]
+        log = Path(folder, "log")
+        _, found = look(request.inventory, request.deploys, names, data=request.data, log=log)
+    wrong = [one for one in found if one.state not in ("unchanged", "changes")]
+    if wrong:
+        lines = [f"{one.name}: {one.text.removeprefix(f'{one.name}: ')}" for one in wrong]
+        raise UpliftError("\n".join([*lines, "no host was touched"]))
 
 
 def _exit(before: Sequence[Listing], after: Sequence[Listing], code: int) -> Exit:
