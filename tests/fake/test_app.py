@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import subprocess
 from dataclasses import replace
@@ -16,6 +17,7 @@ from pyinfra.context import ctx_host, ctx_state
 
 from uplift.apps import command, logs
 from uplift.facts import app as facts
+from uplift.facts.haproxy import Haproxy
 from uplift.operations import app_jobs, app_removal, app_script, app_ways, haproxy
 from uplift.secrets import Secret, SecretRef
 from uplift.spec.app import App
@@ -109,6 +111,17 @@ def test_shells_understand_jobs_and_their_secrets_stay_out_of_sight() -> None:
 def test_shells_understand_what_is_read_and_removed(script: str) -> None:
     assert understood(script) == (0, "")
     assert "@" not in script.replace("$@", "").replace("@!", "")
+
+
+@pytest.mark.parametrize(
+    "script",
+    [facts.READ, Haproxy().command().get_raw_value(), app_removal.placed(app_removal.REMOVAL)],
+)
+def test_what_names_the_slots_is_read_when_nobody_changes_it(script: str) -> None:
+    # Both a switch and a new configuration write haproxy.cfg, each from what it read of it.
+    assert {"uplift-app-*.service", "uplift-haproxy-*.service"} <= set(
+        re.findall(r"uplift-[a-z]+-\*\.service", script)
+    )
 
 
 def understood(script: str) -> tuple[int, str]:

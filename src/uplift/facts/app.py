@@ -67,7 +67,7 @@ def text(busy: str) -> str:
     return _SCRIPT.replace("@settled@", busy)
 
 
-READ = text(job.settled("app"))
+READ = text(job.settled("app", "haproxy"))
 """The script that reads everything; its arguments are the names of applications."""
 
 

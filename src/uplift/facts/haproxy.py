@@ -60,7 +60,8 @@ class Haproxy(FactBase[HaproxyState | None]):
 
     def command(self) -> StringCommand:
         """Return the one script that reads everything."""
-        text = _SCRIPT.replace("@settled@", job.settled("haproxy"))
+        # A switch writes the configuration too.
+        text = _SCRIPT.replace("@settled@", job.settled("haproxy", "app"))
         return StringCommand("sh", "-c", QuoteString(text), "uplift")
 
     def process(self, output: Iterable[str]) -> HaproxyState:

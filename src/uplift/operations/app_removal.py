@@ -97,7 +97,7 @@ def placed(text: str) -> str:
         "apps": APPS,
         "secrets": SECRETS,
         "state": STATE,
-        "settled": job.settled("app", limit=60),
+        "settled": job.settled("app", "haproxy", limit=60),
     }
     for word, value in words.items():
         text = text.replace(f"@{word}@", value)
