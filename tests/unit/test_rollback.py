@@ -126,6 +126,33 @@ def test_of_one_wave_the_deploy_asks_every_host_itself(
     assert begun(monkeypatch, tmp_path, "100%") == ["begin"]
 
 
+@pytest.mark.parametrize("touched", [("a",), ()], ids=["in a wave", "before the first"])
+def test_of_a_rollback_that_was_interrupted_what_hosts_serve_now_is_told_if_any_was_touched(
+    touched: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("deploys").mkdir()
+    Path("deploys/rollback.py").touch()
+    hosts = [SimpleNamespace(name="a"), SimpleNamespace(name="b")]
+    was = [Listing(host.name, current=NEW, chosen=OLD) for host in hosts]
+    now = [replace(was[0], current=release(3, of=OLD.id)), was[1]]
+    read = iter([was, now])
+    ended = SimpleNamespace(run=SimpleNamespace(touched=touched), exit_code=Exit.INTERRUPTED)
+    monkeypatch.setattr(run, "having", lambda *_: [(host, APP) for host in hosts])
+    monkeypatch.setattr(run, "_listed", lambda *_: next(read))
+    monkeypatch.setattr(run, "begin", lambda *_: ended)
+    found = roll_back(
+        "i.py",
+        "console",
+        OLD.id,
+        policy=Policy(waves=("100%",)),
+        tell=lambda one: None,
+        dry_run=False,
+    )
+    assert found.exit_code is Exit.INTERRUPTED
+    assert [arrived(one) for one in found.after] == ([True, False] if touched else [])
+
+
 @dataclass
 class Said:
     """A connection whose host says this."""

@@ -38,6 +38,22 @@ def test_the_table_shows_waves_hosts_and_what_takes_its_time() -> None:
     assert "changes h1 …" in found
 
 
+def test_of_a_run_that_goes_on_the_table_shows_how_far_it_is() -> None:
+    found = shown(
+        {
+            "kind": "known",
+            "run": "r1",
+            "waves": REQUEST["waves"],
+            "hosts": {"h1": "committed", "h2": "failed", "h3": "waiting"},
+        },
+        {"kind": "resumed", "by": "me"},
+        {"kind": "event", "event": Event("host-start", "h2", "Install uv")},
+    )
+    assert "1 committed" in found
+    assert "1 failed, 1 waiting" in found
+    assert "Install uv …" in found
+
+
 def test_before_the_first_record_the_table_says_that_hosts_are_reached() -> None:
     assert "reaches the hosts, and locks them …" in shown()
 

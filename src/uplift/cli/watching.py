@@ -131,6 +131,12 @@ class LiveTable(_Context):
             self._waves = [list(wave) for wave in record["request"]["waves"]]
             self._known = frozenset(name for wave in self._waves for name in wave)
             self._live.console.print(f"run {record['run']}")
+        elif kind == "known":
+            self._waves = [list(wave) for wave in record["waves"]]
+            self._steps = dict(record["hosts"])
+            self._known = frozenset(self._steps)
+            self._since = dict.fromkeys(self._steps, time.monotonic())
+            self._live.console.print(f"run {record['run']}")
         elif kind == "step":
             self._now = record["words"]
         elif kind == "event":
@@ -255,6 +261,7 @@ def _warning(record: Mapping[str, Any]) -> list[str]:
 
 _WORDS: Mapping[str, Callable[[Mapping[str, Any]], list[str]]] = {
     "begun": _begun,
+    "known": lambda record: [f"run {record['run']}"],
     "step": lambda record: [f"[dim]{escape(record['words'])} …[/]"],
     "ready": lambda _: ["every host that is reached can be changed"],
     "wave": _wave,

@@ -149,12 +149,13 @@ def roll_back(
         _ask(request)
     done = begin(request, tell)
     code = done.exit_code
-    if code in (Exit.LOCKED, Exit.STALE, Exit.INTERRUPTED):
+    interrupted = code is Exit.INTERRUPTED
+    if code in (Exit.LOCKED, Exit.STALE) or (interrupted and not done.run.touched):
         return Result(before, (), code)
     after = tuple(
         replace(now, chosen=was.chosen) for was, now in zip(before, _listed(apps), strict=True)
     )
-    return Result(before, after, _exit(before, after, code))
+    return Result(before, after, code if interrupted else _exit(before, after, code))
 
 
 def _ask(request: Request) -> None:

@@ -54,6 +54,11 @@ class Stop(Exception):
         """Tell whether somebody asked for it: then nothing is put back."""
         return self.kind in ("interrupted", "lock-lost")
 
+    @property
+    def early(self) -> bool:
+        """Tell whether it came before this attempt has changed anything: nothing is put back."""
+        return self.kind in ("not-ready", "usage")
+
 
 class Engine:
     """Carries out one run.
@@ -89,6 +94,7 @@ class Engine:
         self.policy = policy
         kept = journal.folder / PLAN
         self.plan = load(kept.read_text(), str(kept)) if kept.exists() else None
+        self._looked: set[str] = set()
         self.gate = Gate(self.inventory, self.policy.gate, journal.folder / "gate")
 
     @property
@@ -118,7 +124,8 @@ class Engine:
         self.lock.note(f"wave {number} of {len(self.run.waves)}: {', '.join(todo)}")
         self.journal.write("wave", wave=number, hosts=list(todo))
         before = self._baseline(number, todo)
-        if self.plan and number > 1:
+        # The hosts of the first wave were looked at just now, unless the run is resumed.
+        if self.plan and (number > 1 or not self._looked.issuperset(todo)):
             self.look(todo, f"wave-{number}-plan")
         self._check()
         expect = self._expected(todo)
@@ -243,6 +250,7 @@ class Engine:
             ]
             if moved:
                 raise Stop("stale", "\n".join(moved))
+        self._looked.update(hosts)
         return found
 
     def _record(self, todo: Sequence[str], outcome: Outcome) -> list[str]:
@@ -287,10 +295,11 @@ class Engine:
         self, number: int, hosts: Sequence[str], before: Sequence[Failure], when: str
     ) -> list[str]:
         """Compare the gate with its baseline; return the hosts on which it is no worse."""
-        if not self.gate.tests:
+        if not self.gate.tests or not hosts:
             return list(hosts)
         self._tests(number)
-        found = self.gate.compared(hosts, before, f"wave-{number}-{when}")
+        known = [one for one in before if one.host in hosts]
+        found = self.gate.compared(hosts, known, f"wave-{number}-{when}")
         self.journal.write("gate", wave=number, when=when, hosts=list(hosts), **_plain(found))
         worse = {one.host for one in found.new}
         for name in worse:
@@ -408,8 +417,11 @@ class Engine:
         self.tell({"kind": "warning", "host": "", "words": words})
 
     def serving(self) -> dict[str, Serving | UpliftError]:
-        """Read what the hosts serve now."""
-        return serving(self.fleet, self.hosts.values())
+        """Read what the hosts serve now, or why that cannot be said."""
+        try:
+            return serving(self.fleet, self.hosts.values())
+        except UpliftError as error:
+            return dict.fromkeys(self.hosts, error)
 
 
 def reason(one: HostOutcome) -> str:

@@ -46,7 +46,8 @@ def ready(engine: Engine, hosts: Sequence[str]) -> tuple[dict[str, Any], dict[st
     engine.step(words)
     looked, serving = engine.fleet.each(_look), engine.serving()
     problems = [f"{name}: {looked[name]}" for name in hosts if looked[name]]
-    problems += [str(serving[name]) for name in hosts if isinstance(serving[name], UpliftError)]
+    unread = [str(serving[name]) for name in hosts if isinstance(serving[name], UpliftError)]
+    problems += dict.fromkeys(unread)
     lasting: dict[str, dict[str, str]] = {}
     if not problems:
         problems, lasting = _looked(engine, hosts)

@@ -10,6 +10,7 @@ from typing import Any
 from uplift.facts.kept import READ
 from uplift.remote.connection import Connection
 from uplift.rollout.engine import Engine, reason
+from uplift.rollout.journal import UnwrittenError
 from uplift.rollout.names import BACK
 from uplift.spec.errors import Exit, UpliftError
 from uplift.spec.kept import parse
@@ -57,8 +58,20 @@ def _put_back(engine: Engine, waves: Sequence[Sequence[str]]) -> bool:
     for number, hosts in enumerate(waves, start=1):
         touched = [name for name in hosts if name in engine.run.touched]
         if touched:
-            whole = _hosts(engine, number, touched) and whole
+            whole = _tried(engine, number, touched) and whole
     return whole
+
+
+def _tried(engine: Engine, number: int, hosts: Sequence[str]) -> bool:
+    """Put back hosts, or write down what kept the way back or its gate from being run at all."""
+    try:
+        return _hosts(engine, number, hosts)
+    except UnwrittenError:
+        raise
+    except UpliftError as error:
+        for name in hosts:
+            engine.journal.write("not-reverted", host=name, words=str(error))
+        return False
 
 
 def _hosts(engine: Engine, number: int, hosts: Sequence[str]) -> bool:

@@ -16,7 +16,7 @@ from uplift.rollout.access import LostError, connected
 from uplift.rollout.engine import PLAN, Engine, Stop, Tell
 from uplift.rollout.gate import Gate
 from uplift.rollout.inputs import fingerprint
-from uplift.rollout.journal import Journal
+from uplift.rollout.journal import Journal, UnwrittenError
 from uplift.rollout.plan import check_deploys
 from uplift.rollout.ready import ready
 from uplift.rollout.serving import Serving
@@ -148,6 +148,10 @@ def resume(run: str, tell: Tell) -> Result:
                 "began with: bring them back, or end it with `uplift abort` and begin a new one"
             )
         hosts = _same_hosts(journal.run)
+        policy = Policy.parse(request["policy"], path="policy", source="the run's journal")
+        # They are no part of the hash: a run may go on with better tests, but not without them.
+        Gate(request["inventory"], policy.gate, Path()).check()
+        _tell_known(journal.run, tell)
         journal.write("resumed", by=person())
         return _carried(journal, hosts, tell, again=True)
 
@@ -171,10 +175,17 @@ def abort(run: str, tell: Tell, *, put_back: bool) -> Result:
         _check_over(journal.run)
         if not put_back:
             return _left(journal, tell)
+        _tell_known(journal.run, tell)
         with connected(journal, _same_hosts(journal.run), tell) as engine:
             _check_overtaken(engine)
             outcome, code = revert.fleet(engine)
             return _end(engine, outcome, code, "aborted")
+
+
+def _tell_known(run: Run, tell: Tell) -> None:
+    """Tell how far a run is, to whoever has not seen it begin."""
+    waves = [list(wave) for wave in run.waves]
+    tell({"kind": "known", "run": run.id, "waves": waves, "hosts": dict(run.hosts)})
 
 
 def _left(journal: Journal, tell: Tell) -> Result:
@@ -247,12 +258,7 @@ def _carried(
         try:
             if (stop := _unanswered(engine)) is not None:
                 return _answered(engine, stop)
-            reached = [name for name in engine.run.hosts if name not in engine.fleet.unreachable]
-            # Also a host that was lost when the run began: what it serves is what it goes back to.
-            if fresh := [name for name in reached if name not in engine.run.before]:
-                before, lasting = ready(engine, fresh)
-                journal.write("ready", before=before, lasting=lasting)
-            engine.hook("start")
+            _prepare(engine)
             engine.waves()
         except Stop as stop:
             return _stopped(engine, stop)
@@ -267,6 +273,30 @@ def _carried(
         return _end(engine, "done", Exit.DONE, "")
 
 
+def _prepare(engine: Engine) -> None:
+    """Look at hosts that were not looked at before, and tell the hooks.
+
+    Raises:
+        Stop: a host cannot be changed, or a hook does not want it.
+    """
+    reached = [name for name in engine.run.hosts if name not in engine.fleet.unreachable]
+    # Also a host that was lost when the run began: what it serves is what it goes back to.
+    fresh = [name for name in reached if name not in engine.run.before]
+    try:
+        if fresh:
+            before, lasting = ready(engine, fresh)
+            engine.journal.write("ready", before=before, lasting=lasting)
+        engine.hook("start")
+    except UnwrittenError:
+        raise
+    except UsageError as error:
+        raise Stop("usage", str(error)) from None
+    except UpliftError as error:
+        raise Stop("not-ready", str(error)) from None
+    except Stop as stop:
+        raise Stop("not-ready", stop.words) if stop.kind == "hook" else stop from None
+
+
 def _stopped(engine: Engine, stop: Stop) -> Result:
     engine.journal.write("interrupted", reason=stop.kind, words=stop.words)
     engine.tell_hooks("failure", reason=stop.kind, words=stop.words)
@@ -279,7 +309,7 @@ def _unanswered(engine: Engine) -> Stop | None:
     if engine.run.stopped is None or not begun or engine.policy.on_failure == "hold":
         return None
     stop = Stop(*engine.run.stopped)
-    return None if stop.asked or stop.kind == "stale" else stop
+    return None if stop.asked or stop.early or stop.kind == "stale" else stop
 
 
 def _answered(engine: Engine, stop: Stop) -> Result:
@@ -295,8 +325,8 @@ def _answer(engine: Engine, stop: Stop) -> tuple[str, Exit]:
     if stop.kind == "interrupted":
         return "held", Exit.INTERRUPTED
     if not touched and not engine.run.at("reverted"):
-        return "refused", Exit.FAILED
-    if stop.asked or on_failure == "hold":
+        return "refused", Exit.USAGE if stop.kind == "usage" else Exit.FAILED
+    if stop.asked or stop.early or on_failure == "hold":
         return "held", Exit.HELD
     return revert.fleet(engine) if on_failure == "revert-fleet" else revert.wave(engine)
 

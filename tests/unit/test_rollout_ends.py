@@ -1,0 +1,195 @@
+"""How a run ends: what is put back, what is left, and the exit code that says so."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from uplift.remote.inventory import InventoryHost
+from uplift.rollout import run as runs
+from uplift.rollout.engine import Engine, Stop
+from uplift.rollout.journal import Journal, records
+from uplift.spec.errors import Exit, UpliftError, UsageError
+from uplift.spec.rollout.outcome import HostOutcome, Outcome, State
+from uplift.spec.rollout.policy import Policy
+
+REQUEST = {
+    "waves": [["h1"], ["h2"]],
+    "inventory": "i.py",
+    "deploys": ["d.py"],
+    "data": {},
+    "limit": [],
+    "inputs": "same",
+    "actor": "me",
+}
+
+
+class Box(Engine):
+    """An engine whose hosts are changed in memory."""
+
+    broken: str = ""
+    """Why the deploy files of a revert cannot be run."""
+    back: list[Sequence[str]]
+
+    def apply(self, hosts: Sequence[str], *given: Any, **more: Any) -> Outcome:
+        if more.get("deploys") is not None:
+            self.back.append(hosts)
+            if self.broken:
+                raise UsageError(self.broken)
+        return Outcome({name: HostOutcome(name, State.OK) for name in hosts}, 0, 0.0)
+
+    def serving(self) -> dict[str, Any]:
+        return {name: {"uv": "", "apps": {}} for name in self.run.hosts}
+
+
+def box(journal: Journal, **policy: Any) -> Box:
+    """The engine of a run over hosts that are all reached."""
+    fleet: Any = SimpleNamespace(unreachable={}, each=lambda step: {})
+    lock: Any = SimpleNamespace(
+        note=lambda words: None, token=1, lost=threading.Event(), trouble={}
+    )
+    lock.shell = "sh"
+    signals: Any = SimpleNamespace(asked=threading.Event(), now=threading.Event())
+    hosts = {name: InventoryHost(name) for name in journal.run.hosts}
+    block = Policy.parse(policy, path="rollout")
+    made = Box(journal, block, hosts, fleet, lock, signals, lambda record: None)
+    made.back = []
+    return made
+
+
+def carried(
+    engine: Box, monkeypatch: pytest.MonkeyPatch, *, ready: Exception | None = None
+) -> runs.Result:
+    """Go on with a run; what looks at hosts fails with an error."""
+
+    @contextmanager
+    def connected(*given: Any, **more: Any) -> Iterator[Engine]:
+        yield engine
+
+    def looked(one: Engine, hosts: Sequence[str]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        if ready:
+            raise ready
+        return {name: {"uv": "", "apps": {}} for name in hosts}, {}
+
+    monkeypatch.setattr(runs, "connected", connected)
+    monkeypatch.setattr(runs, "ready", looked)
+    monkeypatch.setattr("uplift.rollout.marks.append", lambda *given: {})
+    monkeypatch.setattr("uplift.rollout.marks.later", lambda *given: {})
+    return runs._carried(engine.journal, [], lambda record: None, again=True)
+
+
+def begun(tmp_path: Path, *steps: tuple[str, dict[str, Any]]) -> Journal:
+    """A journal with some records."""
+    request = {**REQUEST, "policy": Policy().model_dump(mode="json")}
+    journal = Journal.begin(request, lambda record: None, tmp_path / "runs")
+    for kind, facts in steps:
+        journal.write(kind, **facts)  # type: ignore[arg-type]
+    return journal
+
+
+FIRST = (
+    ("ready", {"before": {"h1": {"uv": "", "apps": {}}}}),
+    ("wave", {"wave": 1, "hosts": ["h1"]}),
+    ("intent", {"host": "h1"}),
+    ("committed", {"host": "h1"}),
+)
+"""The first wave has passed, while the second host was lost."""
+
+
+@pytest.mark.parametrize("answer", ["revert-wave", "revert-fleet"])
+@pytest.mark.parametrize(
+    "problem", [Stop("not-ready", "h2: disk full"), UsageError("no key"), UpliftError("no answer")]
+)
+def test_what_fails_before_a_resumed_run_changes_anything_more_puts_nothing_back(
+    answer: str, problem: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with begun(tmp_path, *FIRST) as journal:
+        engine = box(journal, on_failure=answer)
+        result = carried(engine, monkeypatch, ready=problem)
+    assert (result.exit_code, result.run.outcome) == (Exit.HELD, "held")
+    assert engine.back == []
+    assert result.run.hosts == {"h1": "committed", "h2": "waiting"}
+
+
+def test_neither_does_a_hook_that_is_required_at_the_start_of_a_resumed_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with begun(tmp_path, *FIRST) as journal:
+        hook = {"at": "start", "run": ["false"], "required": True}
+        engine = box(journal, on_failure="revert-fleet", hooks=[hook])
+        result = carried(engine, monkeypatch)
+        assert (result.exit_code, engine.back) == (Exit.HELD, [])
+        # Nor when it was killed before that was written down.
+        journal.write("interrupted", reason="not-ready", words="hook false")
+        journal.write("resumed", by="me")
+        engine = box(journal, on_failure="revert-fleet")
+        assert carried(engine, monkeypatch).exit_code is Exit.DONE
+
+
+@pytest.mark.parametrize(
+    ("problem", "code"),
+    [(UsageError("no key"), Exit.USAGE), (Stop("not-ready", "h1: disk full"), Exit.FAILED)],
+)
+def test_wrong_settings_that_only_hosts_show_end_a_run_that_touched_nothing_with_64(
+    problem: Exception, code: Exit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with begun(tmp_path) as journal:
+        result = carried(box(journal), monkeypatch, ready=problem)
+    assert (result.exit_code, result.run.outcome) == (code, "refused")
+
+
+def test_a_way_back_that_cannot_be_run_is_held_with_its_reason_and_no_wave_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = (("wave", {"wave": 2, "hosts": ["h2"]}), ("intent", {"host": "h2"}))
+    stopped = ("interrupted", {"reason": "change_failed", "words": "h2: bad"})
+    with begun(tmp_path, *FIRST, *second, stopped) as journal:
+        engine = box(journal, on_failure="revert-fleet")
+        engine.broken = "no key"
+        result = carried(engine, monkeypatch)
+    assert (result.exit_code, result.run.outcome) == (Exit.HELD, "held")
+    assert engine.back == [["h2"], ["h1"]]
+    assert result.run.hosts == {"h1": "not-reverted", "h2": "not-reverted"}
+    assert result.run.words == {"h1": "no key", "h2": "no key"}
+
+
+def test_a_run_is_not_resumed_without_its_tests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(runs, "fingerprint", lambda *given: "same")
+    hosts = [InventoryHost("h1"), InventoryHost("h2")]
+    monkeypatch.setattr(runs.inventories, "hosts", lambda *given: hosts)
+    policy = Policy(gate=("tests/verify",)).model_dump(mode="json")
+    with Journal.begin({**REQUEST, "policy": policy}, lambda record: None) as journal:
+        journal.write("ended", outcome="held", exit_code=3, words="")
+    with pytest.raises(UsageError, match="tests/verify: there are no such tests"):
+        runs.resume("last", lambda record: None)
+    assert runs.Journal.open("last", lambda record: None).run.outcome == "held"
+
+
+def test_hosts_of_a_resumed_plan_are_held_against_it_once_more_before_their_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with begun(tmp_path, *FIRST[:1]) as journal:
+        engine = box(journal)
+        engine.plan = SimpleNamespace(hosts=())  # type: ignore[assignment]
+        seen: list[Sequence[str]] = []
+        monkeypatch.setattr(engine, "look", lambda hosts, name: seen.append(hosts))
+        assert carried(engine, monkeypatch).exit_code is Exit.DONE
+    assert seen == [["h1"], ["h2"]]
+
+
+def test_where_every_host_of_a_wave_has_failed_nobody_says_that_the_gate_is_good(
+    tmp_path: Path,
+) -> None:
+    with begun(tmp_path) as journal:
+        engine = box(journal, gate=["tests/verify"])
+        assert engine._judge(1, [], (), "after") == []
+        assert [one["kind"] for one in records(journal.folder)] == ["begun"]
