@@ -181,6 +181,26 @@ def test_a_container_of_another_tool_is_a_release_with_its_own_settings() -> Non
     assert any("port *:80 -> 8000/tcp" in line for line in found.release.lost)
 
 
+def test_the_signal_that_stops_it_is_its_own() -> None:
+    config = {**stranger().container["Config"], "StopSignal": "SIGINT"}
+    assert adopted(app(), stranger(Config=config)).app.stop_signal == "SIGINT"
+    found = adopted(app(), stranger(Config={**config, "StopSignal": "2"}))
+    assert (found.app.stop_signal, found.release.lost[-1]) == (None, "StopSignal 2")
+
+
+def test_what_an_application_has_no_word_for_is_listed_as_lost() -> None:
+    config = {**stranger().container["Config"], "Healthcheck": {"Test": ["CMD", "true"]}}
+    usual = {"Dns": [], "IpcMode": "private", "ShmSize": 67108864, "PidMode": ""}
+    host = {**stranger().container["HostConfig"], **usual}
+    assert (
+        adopted(app(), stranger()).release.lost
+        == adopted(app(), stranger(HostConfig=host)).release.lost
+    )
+    host |= {"DeviceRequests": [{"Count": -1}], "IpcMode": "host", "ShmSize": 1}
+    lost = adopted(app(), stranger(HostConfig=host, Config=config)).release.lost
+    assert {"DeviceRequests", "IpcMode", "ShmSize", "Healthcheck"} <= set(lost)
+
+
 def test_it_comes_back_as_it_was() -> None:
     found = adopted(app(), stranger())
     config = stranger().image["Config"]

@@ -139,7 +139,7 @@ def adopted(app: App, found: Stranger) -> Adopted:
         found.digest(app),
         f"another tool ({found.name})",
         foreign=True,
-        lost=_lost(app, shape),
+        lost=(*_lost(app, shape), *_beyond(found, shape)),
     )
     release = Release(
         id=id,
@@ -246,6 +246,7 @@ def _options(shape: Mapping[str, Any]) -> dict[str, Any]:
         "no_new_privileges": "no-new-privileges" in shape["security"],
         "init": shape["init"],
         "extra_hosts": shape["extra_hosts"],
+        "stop_signal": shape["stop_signal"] if shape["stop_signal"].startswith("SIG") else None,
         "stop_timeout": max(1, shape["stop_timeout"]),
     }
 
@@ -262,3 +263,23 @@ def _lost(app: App, shape: Mapping[str, Any]) -> tuple[str, ...]:
     lost += [f"{shape['devices']} devices"] if shape["devices"] else []
     lost += [f"security option {one}" for one in sorted(shape["security"] - {"no-new-privileges"})]
     return tuple(lost)
+
+
+_USUAL: Mapping[str, tuple[Any, ...]] = {
+    **dict.fromkeys(("Dns", "DnsOptions", "DnsSearch", "GroupAdd", "Links", "VolumesFrom"), ()),
+    **dict.fromkeys(("PidMode", "UTSMode", "UsernsMode", "Sysctls", "DeviceRequests"), ()),
+    "IpcMode": ("private", "shareable"),
+    "ShmSize": (67108864,),
+}
+"""What ``docker inspect`` says of each where nobody has asked for it, beside nothing at all."""
+
+
+def _beyond(found: Stranger, shape: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what settings have no word for, as Docker calls it."""
+    host, image = found.container["HostConfig"], found.image.get("Config") or {}
+    lost = [key for key, usual in _USUAL.items() if host.get(key) and host[key] not in usual]
+    lost += ["Healthcheck"] if shape["healthcheck"] != image.get("Healthcheck") else []
+    signal = shape["stop_signal"]
+    # Docker takes a number, or a name without its SIG; of an image it comes by itself.
+    named = signal.startswith("SIG") or signal == (image.get("StopSignal") or "")
+    return (*lost, *([] if named else [f"StopSignal {signal}"]))
