@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from uplift.controller import person
+from uplift.guard.lock import IGNORE, LockedError, refused_by
 from uplift.operations.app_removal import FOUND, REMOVAL, placed
 from uplift.remote.applications import unknown, with_settings
 from uplift.remote.connection import Connection
 from uplift.remote.fleet import Fleet
+from uplift.rollout.lock_hosts import look
 from uplift.spec.errors import Exit, UpliftError
+from uplift.spec.rollout.lock import Seen
 
 READ_LIMIT = 60.0
 REMOVE_LIMIT = 4000.0  # a container may take its whole time to stop
@@ -70,6 +75,7 @@ def remove(
 
     Raises:
         UsageError: neither settings nor hosts have such an application.
+        LockedError: a rollout, or somebody else's hold, has one of the hosts; nothing was done.
     """
     every = with_settings(inventory, limit)
     names = [one.name for _, its in every for one in its.apps]
@@ -82,6 +88,8 @@ def remove(
             gone = [Removed(one.host, error=one.error, reached=False) for one in there if one.error]
             return gone, Exit.HELD
         having = [one.host for one in there if one.found]
+        if unknown_locks := _locked(fleet, having):
+            return unknown_locks, Exit.HELD
         if not having or not confirm([one for one in there if one.found]):
             return [], Exit.DONE if not having else Exit.FAILED
         done = fleet.each(
@@ -91,6 +99,27 @@ def remove(
     if not all(one.reached for one in results):
         return results, Exit.HELD
     return results, Exit.FAILED if any(one.error for one in results) else Exit.DONE
+
+
+def _locked(fleet: Fleet, having: Sequence[str]) -> list[Removed]:
+    """Leave hosts alone that somebody else works on, as plain pyinfra does.
+
+    Returns:
+        The hosts whose lock could not be read, and why.
+
+    Raises:
+        LockedError: of the others one is locked.
+    """
+    told = fleet.each(lambda one: look(one) if one.name in having else None)
+    found = {name: one for name, one in told.items() if isinstance(one, Seen)}
+    holders = refused_by(found, person())
+    if holders and os.environ.get(IGNORE) != "ignore":
+        raise LockedError(holders)
+    return [
+        Removed(name, error=str(one), reached=False)
+        for name, one in told.items()
+        if isinstance(one, UpliftError)
+    ]
 
 
 def _looked(found: Mapping[str, There | UpliftError]) -> list[There]:

@@ -99,6 +99,7 @@ def remove(
     \b
     Exit codes: 0 done, or nothing to do · 1 failed, or not confirmed
     3 a host could not be reached: nothing was done where the table does not say so
+    4 a rollout, or somebody's hold, has a host: nothing was done
     64 wrong usage or settings, or no such application · 130 interrupted
     """
 
