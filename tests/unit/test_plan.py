@@ -298,3 +298,26 @@ def test_a_slip_of_the_pen_ends_with_64_and_the_remedy(
 ) -> None:
     assert uplift(["plan", *words]) == Exit.USAGE
     assert said in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_waves_of_a_plan_are_not_silently_put_before_those_that_are_typed(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = Plan(
+        uplift="1", made="now", by="me", inventory="inventory.py", deploys=("deploy.py",),
+        waves=(("@local",), ("down",)), hosts=(),
+    )  # fmt: skip
+    Path("plan.json").write_text(made.model_dump_json())
+    assert uplift(["rollout", "--plan", "plan.json", "--waves", "100%", "-y"]) == Exit.USAGE
+    assert "--plan says the waves" in capsys.readouterr().err
+
+
+def test_settings_of_hosts_are_checked_also_where_a_file_says_how_a_rollout_goes(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("inventory.py").write_text("there = [('down', {'uv': {'versoin': '1'}})]\n")
+    Path("policy.yml").write_text("waves: 100%\n")
+    words = ["inventory.py", "deploy.py", "--policy", "policy.yml", "--no-gate", "-y"]
+    assert uplift(["rollout", *words]) == Exit.USAGE
+    assert "did you mean 'version'" in capsys.readouterr().err.replace("\n", " ")
+    assert not Path(".uplift").exists()

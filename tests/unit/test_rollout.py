@@ -250,6 +250,16 @@ def test_a_host_that_is_changed_again_is_no_longer_told_of_with_its_earlier_fail
     assert run.following({"kind": "intent", "host": "h1", "at": 9.0}).words == {}
 
 
+def test_a_change_of_which_the_end_was_never_told_was_cut_short() -> None:
+    intent = {"kind": "intent", "host": "h1"}
+    run = replayed(records(intent, {"kind": "resumed"}, {"kind": "unreachable", "host": "h1"}))
+    assert run.cut == {"h1"}
+    for kind in ("done", "failed", "unreachable"):
+        ended = {"kind": kind, "host": "h1", "changed": [], "at": 9.0}
+        assert run.following(ended).cut == frozenset()
+    assert run.following({"kind": "reverted", "host": "h1", "at": 9.0}).cut == frozenset()
+
+
 def test_a_stop_that_the_run_went_on_from_is_not_answered_when_it_is_killed_later() -> None:
     run = replayed(
         records(

@@ -10,7 +10,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from uplift.cli.rollout import table
 from uplift.remote.inventory import InventoryHost
 from uplift.rollout import run as runs
 from uplift.rollout.engine import Engine, Stop
@@ -157,6 +159,28 @@ def test_a_way_back_that_cannot_be_run_is_held_with_its_reason_and_no_wave_is_le
     assert engine.back == [["h2"], ["h1"]]
     assert result.run.hosts == {"h1": "not-reverted", "h2": "not-reverted"}
     assert result.run.words == {"h1": "no key", "h2": "no key"}
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["ended", "killed"])
+def test_what_a_killed_change_may_have_begun_is_not_called_as_before(
+    told: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {"before": {"h1": {"uv": "", "apps": {}}}, "lasting": {"h1": {"Run a script": ""}}}
+    steps = [("ready", before), ("wave", {"wave": 1}), ("intent", {"host": "h1"})]
+    if told:
+        steps.append(("failed", {"host": "h1", "changed": []}))
+    stopped = ("interrupted", {"reason": "change_failed", "words": "h1: bad"})
+    with begun(tmp_path, *steps, stopped) as journal:
+        engine = box(journal, on_failure="revert-fleet")
+        engine.fleet.each = lambda step: {"h1": ()}  # type: ignore[method-assign,assignment]
+        result = carried(engine, monkeypatch)
+    assert result.exit_code is (Exit.FAILED if told else Exit.HELD)
+    words = "Run a script: may have begun, and has no way back"
+    assert result.run.words == ({} if told else {"h1": words})
+    console = Console(width=200)
+    with console.capture() as shown:
+        console.print(table(result))
+    assert (words in shown.get()) is not told
 
 
 def test_a_run_is_not_resumed_without_its_tests(

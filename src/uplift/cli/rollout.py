@@ -19,13 +19,16 @@ from uplift.cli.watching import said, watch
 from uplift.remote import inventory as inventories
 from uplift.remote.inventory import InventoryHost
 from uplift.rollout.run import Request, Result, begin, described, waves
-from uplift.settings import files_of, from_data
+from uplift.settings import Settings, files_of, from_data
 from uplift.spec.container.image import Reference
 from uplift.spec.errors import Exit, UpliftError, UsageError
 from uplift.spec.rollout import Policy
+from uplift.spec.rollout.journal import Run, Step
 from uplift.spec.rollout.plan import Plan, load
 
 VERIFY = "tests/verify"
+
+_WRONG: tuple[Step, ...] = ("failed", "rejected", "unreachable", "not-reverted")
 
 
 @click.command()
@@ -69,11 +72,14 @@ def rollout(
     \b
     Exit codes: 0 every host is done · 1 failed, and every host is as before
     3 failed and held, or a host was not reached: the table says who runs what
-    4 another run holds a lock · 64 wrong usage or settings · 130 interrupted
+    4 another run holds a lock · 5 a host or the settings are not as the plan saw them
+    64 wrong usage or settings · 130 interrupted
     """
     plan = _planned(plan_file, inventory, deploys, limit, data) if plan_file else None
     if plan:
         inventory, deploys, limit = plan.inventory, plan.deploys, plan.limit
+        if plan.waves and said["waves"]:
+            raise UsageError("--plan says the waves: leave --waves out, or plan without them")
     if not inventory or not deploys:
         raise UsageError("name an inventory and at least one deploy file, or a plan by --plan")
     hosts = tuple(inventories.hosts(inventory, limit))
@@ -114,18 +120,26 @@ def table(result: Result) -> Table:
     Args:
         result: of a run.
     """
-    found = Table("wave", "host", "step", "changed", "serves")
-    for number, wave in enumerate(result.run.waves, start=1):
+    run, why = result.run, _why(result.run)
+    found = Table("wave", "host", "step", "changed", "serves", *(["why"] if why else []))
+    for number, wave in enumerate(run.waves, start=1):
         for name in wave:
             serving = result.serving.get(name)
             found.add_row(
                 str(number),
                 escape(name),
-                said(result.run.hosts[name]),
-                str(len(result.run.changed.get(name, ()))),
+                said(run.hosts[name]),
+                str(len(run.changed.get(name, ()))),
                 escape(_serves(serving)),
+                *([escape(why.get(name, ""))] if why else []),
             )
     return found
+
+
+def _why(run: Run) -> Mapping[str, str]:
+    """Return what went wrong on hosts that are not as they should be, one line each."""
+    words = {name: run.words.get(name, "") for name in run.at(*_WRONG)}
+    return {name: " ".join(text.split()) for name, text in words.items() if text}
 
 
 def _serves(serving: Mapping[str, Any] | UpliftError | None) -> str:
@@ -140,7 +154,10 @@ def _serves(serving: Mapping[str, Any] | UpliftError | None) -> str:
 
 def _policy(inventory: str, hosts: Sequence[InventoryHost], said: Mapping[str, Any]) -> Policy:
     """Return the policy: the command line before a file before the group data."""
-    policy = _from_file(said["file"]) if said["file"] else _from_settings(inventory, hosts)
+    settings = [
+        from_data(dict(host.data), files_of(host.data, host.groups, inventory)) for host in hosts
+    ]
+    policy = _from_file(said["file"]) if said["file"] else _from_settings(hosts, settings)
     gate: tuple[str, ...] | None = said["gate"] or None
     if said["no_gate"]:
         gate = ()
@@ -169,11 +186,10 @@ def _from_file(file: str) -> Policy:
         raise UsageError(f"--policy {file}: {wrong}") from None
 
 
-def _from_settings(inventory: str, hosts: Sequence[InventoryHost]) -> Policy:
+def _from_settings(hosts: Sequence[InventoryHost], settings: Sequence[Settings]) -> Policy:
     found: dict[Policy, str] = {}
-    for host in hosts:
-        settings = from_data(dict(host.data), files_of(host.data, host.groups, inventory))
-        found.setdefault(settings.rollout or Policy(), host.name)
+    for host, one in zip(hosts, settings, strict=True):
+        found.setdefault(one.rollout or Policy(), host.name)
     if len(found) > 1:
         names = " and ".join(found.values())
         raise UsageError(

@@ -160,8 +160,12 @@ def _lasting(engine: Engine, hosts: Sequence[str]) -> dict[str, list[str]]:
         changed = engine.run.changed.get(name, ())
         for operation, why in engine.run.lasting.get(name, {}).items():
             # Of an operation that keeps a part, that part has been said.
-            if operation in changed and not (why and any(why in one for one in stays)):
+            if why and any(why in one for one in stays):
+                continue
+            if operation in changed:
                 stays.append(f"{operation}: {why or 'has no way back'}")
+            elif name in engine.run.cut:
+                stays.append(f"{operation}: may have begun, and {why or 'has no way back'}")
         if name in wanted and stays:
             found[name] = stays
     return found

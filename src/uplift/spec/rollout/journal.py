@@ -55,6 +55,7 @@ class Run:
         request: what was asked for, as it was written down.
         hosts: the step that each host has come to, in the inventory's order.
         changing: hosts whose change may have begun, and that were not put back.
+        cut: hosts of which the end of the change that began last was never told.
         tried: hosts that something was told of since the run began or was resumed.
         words: what went wrong on a host.
         wave: number of the wave that began last, from 1; 0 before the first.
@@ -76,6 +77,7 @@ class Run:
     request: Mapping[str, Any] = field(default_factory=dict)
     hosts: Mapping[str, Step] = field(default_factory=dict)
     changing: frozenset[str] = frozenset()
+    cut: frozenset[str] = frozenset()
     tried: frozenset[str] = frozenset()
     words: Mapping[str, str] = field(default_factory=dict)
     wave: int = 0
@@ -149,15 +151,18 @@ class Run:
             # A host that was done again is told of with all that the run has changed there.
             both = [*changed.get(name, ()), *record["changed"]]
             changed[name] = list(dict.fromkeys(both))
-        changing = self.changing
+        changing, cut = self.changing, self.cut
         if record["kind"] == "intent":
-            changing |= {name}
+            changing, cut = changing | {name}, cut | {name}
         elif record["kind"] == "reverted":
-            changing -= {name}
+            changing, cut = changing - {name}, cut - {name}
+        elif "changed" in record:
+            cut -= {name}
         return replace(
             self,
             hosts={**self.hosts, name: record["kind"]},
             changing=changing,
+            cut=cut,
             tried=self.tried | {name},
             words=words,
             changed=changed,

@@ -93,7 +93,8 @@ class Policy(Block):
         skip_unreachable: leave hosts out that cannot be reached at the start.
         pause_after: numbers of waves after which a person must approve.
         hooks: who is told of what.
-        quiet: seconds without a word from any host of a wave after which its changes are given up.
+        quiet: seconds without a word from any host of a wave after which its changes are given up,
+            and for one run of the tests.
         lease: seconds after which the locks of a run that has died are free.
     """
 
