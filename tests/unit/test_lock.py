@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import string
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,8 +15,9 @@ from uplift.cli import lock as cli
 from uplift.guard.lock import refused_by
 from uplift.rollout import connector, fence
 from uplift.rollout.lock import BusyError, LockedError, NotLockedError
+from uplift.rollout.lock_hosts import look
 from uplift.rollout.locks import Row
-from uplift.spec.errors import Exit
+from uplift.spec.errors import Exit, UpliftError
 from uplift.spec.rollout.lock import (
     NOW,
     Record,
@@ -246,3 +249,13 @@ def test_the_exit_code_tells_hosts_that_stay_locked_from_hosts_that_were_not_rea
     assert cli._code([fine]) is Exit.DONE
     assert cli._code([fine, lost]) is Exit.HELD
     assert cli._code([fine, lost, refused]) is Exit.LOCKED
+
+
+@pytest.mark.parametrize("said", ["", "now 12", "now soon\ndigest x\nrecord"])
+def test_an_answer_that_was_cut_off_is_told_of_its_host_and_ends_no_heartbeat(said: str) -> None:
+    def run(*words: str, time_limit: float) -> SimpleNamespace:
+        return SimpleNamespace(rc=0, stdout=said, stderr="")
+
+    host: Any = SimpleNamespace(name="web-1", run=run)
+    with pytest.raises(UpliftError, match="web-1: its lock could not be read"):
+        look(host)

@@ -15,7 +15,7 @@ import verify_double
 
 from uplift.cli.main import run
 from uplift.remote.inventory import InventoryHost
-from uplift.spec.errors import Exit, UsageError
+from uplift.spec.errors import Exit, UpliftError, UsageError
 from uplift.verify import run as verify_run
 from uplift.verify.connection import Connections
 
@@ -178,6 +178,17 @@ def test_a_test_file_that_does_not_load_is_shown(
     write(project, "uv", "import no_such_module_here")
     assert run(["verify", INVENTORY, "--limit", "web-1"]) == Exit.FAILED
     assert "no_such_module_here" in capfd.readouterr().err
+
+
+def test_tests_that_hang_are_ended_when_their_time_is_over(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verify_run, "CLEAN_UP_LIMIT", 0.5)
+    write(project, "uv", "import time\ntime.sleep(60)")
+    log = project / "log"
+    request = verify_run.Request(INVENTORY, limit=("web-1",), log=log, time_limit=0.1)
+    with pytest.raises(UpliftError, match=rf"not done within 0\.1 s: {log}"):
+        verify_run.run(request)
 
 
 def test_a_machine_without_ssh_is_told_what_to_install(

@@ -22,7 +22,8 @@ def abort(run: str, revert: bool, want_json: bool) -> int:
     \b
     Exit codes: 0 no host was touched · 1 every host is as before
     3 hosts stay changed, or one could not be asked: the table says who runs what
-    4 another run holds a lock
+    4 another run holds a lock · 5 another run has changed hosts since that are to be put back
+    64 there is nothing to end
     """
     with watch(want_json) as seen:
         result = give_up(run, seen.tell, put_back=revert)

@@ -77,7 +77,7 @@ def pairs(given: tuple[str, ...], option: str = "--data") -> dict[str, str]:
 
 
 def document(made: Plan) -> dict[str, object]:
-    """Return a plan as plain data, with its exit code.
+    """Return a plan as plain data.
 
     Args:
         made: the plan.

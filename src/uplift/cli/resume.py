@@ -19,7 +19,8 @@ def resume(run: str, want_json: bool) -> int:
     is missing. Deploy files and settings must be those that the run began with.
 
     \b
-    Exit codes: as for `uplift rollout` · 5 deploy files or settings are others now
+    Exit codes: as for `uplift rollout` · 5 deploy files or settings are others now, or another
+    run has changed its hosts since
     """
     with watch(want_json) as seen:
         result = go_on(run, seen.tell)

@@ -95,7 +95,9 @@ class Engine:
         kept = journal.folder / PLAN
         self.plan = load(kept.read_text(), str(kept)) if kept.exists() else None
         self._looked: set[str] = set()
-        self.gate = Gate(self.inventory, self.policy.gate, journal.folder / "gate")
+        self.gate = Gate(
+            self.inventory, self.policy.gate, journal.folder / "gate", self.policy.quiet
+        )
 
     @property
     def run(self) -> Run:

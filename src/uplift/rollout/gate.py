@@ -17,12 +17,16 @@ class Gate:
         inventory: a file.
         tests: folders or files; none: the gate is always open.
         folder: for JUnit results and pytest's output.
+        limit: seconds for one run of them.
     """
 
-    def __init__(self, inventory: str, tests: Sequence[str], folder: Path) -> None:
+    def __init__(
+        self, inventory: str, tests: Sequence[str], folder: Path, limit: float | None = None
+    ) -> None:
         self.inventory = inventory
         self.tests = tuple(tests)
         self.folder = folder
+        self.limit = limit
 
     def check(self) -> None:
         """Refuse tests that are not there, before anything is touched.
@@ -54,6 +58,7 @@ class Gate:
             tests=self.tests,
             junit=str(self.folder / f"{name}.xml"),
             log=self.folder / f"{name}.log",
+            time_limit=self.limit,
         )
         return failures(run(request).hosts)
 

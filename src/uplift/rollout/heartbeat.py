@@ -118,7 +118,8 @@ class Heartbeat:
                 self.trouble.pop(name, None)
                 if not one.done:
                     self.trouble[name] = f"the lock was lost: {told(one.seen)}"
-                    self.records.pop(name, None)
+                    # Anew: the other thread may be going through them.
+                    self.records = {it: one for it, one in self.records.items() if it != name}
                     self.lost.set()
 
     def _each(

@@ -130,3 +130,7 @@ def _read(connection: Connection, output: str) -> Seen:
         return read(output)
     except UnreadableError as error:
         raise UpliftError(f"{connection.name}: {error}") from None
+    except (KeyError, ValueError):
+        said = output.strip()[-200:]
+        msg = f"{connection.name}: its lock could not be read: {said or 'no answer'}"
+        raise UpliftError(msg) from None

@@ -52,6 +52,7 @@ class Request:
         verbose: show pytest's whole output.
         log: file that pytest's output goes to instead of stderr; Ctrl-C then goes to the caller
             alone, who decides whether the tests end.
+        time_limit: seconds for all of it; None: as long as it takes.
     """
 
     inventory: str
@@ -62,6 +63,7 @@ class Request:
     workers: int = 0
     verbose: bool = False
     log: Path | None = None
+    time_limit: float | None = None
 
     def command(self, results: Path) -> list[str]:
         """Return the words that run pytest.
@@ -120,7 +122,7 @@ def run(request: Request) -> Verdict:
     _check(request)
     with tempfile.TemporaryDirectory(prefix="uplift-verify-") as folder:
         results, complaints = Path(folder, "results.json"), Path(folder, "stderr")
-        code = _pytest(request.command(results), complaints, request.log)
+        code = _pytest(request, results, complaints)
         said = complaints.read_text(errors="replace").strip()
         if code not in (Exit.DONE, _TESTS_FAILED):
             raise _error(request, code, said)
@@ -155,12 +157,13 @@ def _check(request: Request) -> None:
             )
 
 
-def _pytest(command: Sequence[str], complaints: Path, log: Path | None) -> int:
+def _pytest(request: Request, results: Path, complaints: Path) -> int:
+    log = request.log
     with (
         complaints.open("wb") as errors,
         log.open("ab") if log else nullcontext(sys.stderr.fileno()) as output,
         subprocess.Popen(
-            command,
+            request.command(results),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=errors,
@@ -168,7 +171,13 @@ def _pytest(command: Sequence[str], complaints: Path, log: Path | None) -> int:
         ) as child,
     ):
         try:
-            return child.wait()
+            return child.wait(request.time_limit)
+        except subprocess.TimeoutExpired:
+            _end(child)
+            limit = f"{request.time_limit:g} s"
+            raise UpliftError(
+                f"the tests were not done within {limit}: {log or 'see above'}"
+            ) from None
         except KeyboardInterrupt:
             _end(child)
             raise
