@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import secrets
 import subprocess
@@ -70,6 +71,12 @@ def test_a_token_stands_nowhere_in_the_script_as_it_is() -> None:
     found = text(it, Todo("switch", "blue", "green", Plan("create")))
     assert WORD not in found
     assert "write_record" in found
+
+
+def test_a_token_with_a_quote_stays_one_header() -> None:
+    it = app(port=8000, slot_ports=[18001, 18002])
+    header = base64.b64decode(app_script._header(it, {REF: Secret('a"b\\c')})).decode()
+    assert header == 'header = "Authorization: Bearer a\\"b\\\\c"'
 
 
 def test_without_a_proxy_haproxy_is_not_spoken_to() -> None:
@@ -151,6 +158,14 @@ def test_the_one_of_before_is_told_by_the_path_and_the_token_that_it_knows() -> 
     assert "http_port_of_app=9000\n" in found
     assert "drain_token=/var/lib/uplift/releases/console/1/secrets/3\n" in found
     assert understood(found) == (0, "")
+
+
+def test_one_of_before_that_wants_no_token_gets_none() -> None:
+    it = app(port=8000, slot_ports=[18001, 18002])
+    before = {"name": "console", "image": "console:1", "port": 9000, "slot_ports": [18001, 18002]}
+    retiring = Release("1", {**before, "drain": {"path": "/old"}}, "console:1", "")
+    said = app_script._draining(it, {REF: Secret(WORD)}, retiring)
+    assert (said["drain_path"], said["drain_header"], said["drain_token"]) == ("/old", "", "")
 
 
 def test_jobs_are_refused_where_there_is_no_docker_yet(monkeypatch: pytest.MonkeyPatch) -> None:

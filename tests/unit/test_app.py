@@ -95,6 +95,11 @@ def test_other_contents_of_its_files_are_another_folder() -> None:
     assert one.container("blue").mounts[0].source == one.folder
 
 
+def worker(name: str) -> dict[str, Any]:
+    """What makes the application one without a proxy."""
+    return {"name": name, "proxy": "none", "port": None, "slot_ports": [0, 0], "routes": []}
+
+
 @pytest.mark.parametrize(
     ("blocks", "reason"),
     [
@@ -102,6 +107,8 @@ def test_other_contents_of_its_files_are_another_folder() -> None:
         ([{}, {"name": "bb", "routes": []}], "port 18001 is used twice"),
         ([{}, {"name": "bb", "slot_ports": [1, 2]}], "route any host/"),
         ([{"slot_ports": [80, 81]}], "port 80 is used twice"),
+        ([{}, worker("console-green")], "'console-green' is a container of two"),
+        ([{"jobs": [{"name": "a"}]}, worker("console-job-a")], "'console-job-a' is a container"),
     ],
 )
 def test_applications_that_get_in_each_others_way_are_refused(

@@ -21,6 +21,7 @@ from uplift.spec.app.release import APPS, RELEASES, Release, restored
 from uplift.spec.app.release import record as record_of
 from uplift.spec.container.state import State
 from uplift.spec.haproxy.models import CONFIG
+from uplift.spec.http import quote
 from uplift.spec.secret import Secret, SecretRef
 
 
@@ -97,17 +98,18 @@ def _draining(
     app: App, values: Mapping[SecretRef, Secret], retiring: Release | None
 ) -> dict[str, str]:
     """Return how the one of before is told: by the port, path and token that it knows itself."""
-    before, token_file = app, ""
+    before, token_file, header = app, "", _header(app, values)
     if retiring is not None:
         before = restored(retiring)
         token = before.drain.token
         number = retiring.secrets.get(token.secret) if token else None
         token_file = f"{RELEASES}/{app.name}/{retiring.id}/secrets/{number}" if number else ""
+        header = header if token else ""
     return {
         "drain": str(max(app.drain.seconds, app.hold)),
         "drain_path": before.drain.path or "",
         "drain_timeout": str(app.drain.timeout),
-        "drain_header": _header(app, values),
+        "drain_header": header,
         "drain_token": token_file,
         "http_port_of_app": str(before.port or ""),
     }
@@ -123,7 +125,7 @@ def _placed(text: str) -> str:
 def _header(app: App, values: Mapping[SecretRef, Secret]) -> str:
     if app.drain.token is None:
         return ""
-    return _coded(f'header = "Authorization: Bearer {values[app.drain.token].reveal()}"')
+    return _coded(f"header = {quote(f'Authorization: Bearer {values[app.drain.token].reveal()}')}")
 
 
 def files_of(app: App) -> str:

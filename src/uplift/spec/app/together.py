@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TypeVar
 
-from uplift.spec.app.models import App
+from uplift.spec.app.models import SLOTS, App
 from uplift.spec.haproxy.models import Haproxy
 
 T = TypeVar("T")
@@ -21,6 +21,8 @@ def trouble(apps: Sequence[App], haproxy: Haproxy | None) -> str:
     """
     if name := _twice([app.name for app in apps]):
         return f"apps: {name!r} stands here twice"
+    if name := _twice([name for app in apps for name in sorted(_containers(app))]):
+        return f"apps: {name!r} is a container of two of them: call one of them otherwise"
     proxied = [app for app in apps if app.proxy == "haproxy"]
     if proxied and haproxy is None:
         return (
@@ -36,6 +38,10 @@ def trouble(apps: Sequence[App], haproxy: Haproxy | None) -> str:
     if route := _twice(routes):
         return f"apps: two have the route {route[0] or 'any host'}{route[1] or '/'}"
     return ""
+
+
+def _containers(app: App) -> set[str]:
+    return {*map(app.name_in, SLOTS), *(app.job(job).name for job in app.jobs)}
 
 
 def _twice(values: Sequence[T]) -> T | None:

@@ -86,7 +86,8 @@ class Image(Block):
         build_args: arguments of the builder ``dockerfile``.
         secrets: for ``RUN --mount=type=secret,id=…`` of the builder ``dockerfile``, by id.
         source_url: address of the project, for the label of that name.
-        gate_allows: shell patterns of paths in the image whose content may look like a token.
+        gate_allows: shell patterns of paths in the image whose content may look like a token, or
+            whose name is that of a file with logins.
     """
 
     name: Repository
