@@ -132,6 +132,16 @@ def test_what_does_not_fit_together_is_noted(lines: list[str], note: str) -> Non
     assert not row.good
 
 
+def test_of_an_interrupted_switch_the_release_is_told_that_haproxy_names() -> None:
+    new = "20261121T180000Z-3"
+    records = (release(digest="sha256:" + "c" * 64), release(new, outcome="started"))
+    journal = f"journal console {packed(f'release {new} green{chr(10)}hold before{chr(10)}')}"
+    (row,) = parse("web-1", [console()], said(GREEN, more=(*records, journal))).rows
+    assert (row.release, row.notes) == (new, ("a switch was interrupted at 'hold before'",))
+    (row,) = parse("web-1", [console()], said(GREEN, more=(*records, journal), busy="u-1")).rows
+    assert row.notes == ("u-1 is at work",)
+
+
 def test_another_image_than_the_records_is_noted_and_is_not_taken_for_the_release() -> None:
     other = {**GREEN, "image": "sha256:" + "b" * 64}
     (row,) = parse("web-1", [console()], said(other, more=(release(),))).rows

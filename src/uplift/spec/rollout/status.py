@@ -170,10 +170,11 @@ def _app(
 ) -> Row:
     slot = state.active.get(app.name, "") if app.proxy == "haproxy" else ""
     name = app.name_in(slot or SLOTS[0])
-    good = [one for one in state.releases.get(app.name, ()) if one.good]
-    release = good[-1] if good else None
+    release = state.current(app.name)
     container = containers.get(name) if slot or app.proxy == "none" else None
     notes = [f"{state.busy.strip()} is at work"] if state.busy.strip() else []
+    if (journal := state.journals.get(app.name)) and not notes:
+        notes.append(f"a switch was interrupted at {journal.at!r}")
     if ids := state.broken.get(app.name):
         notes.append(f"records that cannot be read: {', '.join(ids)}")
     if container is None:
