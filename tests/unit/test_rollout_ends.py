@@ -14,6 +14,7 @@ from rich.console import Console
 
 from uplift.cli.rollout import table
 from uplift.remote.inventory import InventoryHost
+from uplift.rollout import revert
 from uplift.rollout import run as runs
 from uplift.rollout.engine import Engine, Stop
 from uplift.rollout.journal import Journal, records
@@ -181,6 +182,21 @@ def test_what_a_killed_change_may_have_begun_is_not_called_as_before(
     with console.capture() as shown:
         console.print(table(result))
     assert (words in shown.get()) is not told
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "said"),
+    [
+        ("", "0.13.8", "uv: there was none of uplift's before, 0.13.8 stays"),
+        ("0.13.7", "0.13.8", "uv 0.13.8, not 0.13.7"),
+        ("0.13.7", "", "uv none, not 0.13.7"),
+        ("0.13.8", "0.13.8", ""),
+        ("", "", ""),
+    ],
+)
+def test_a_uv_that_is_not_the_one_before_is_named(before: str, now: str, said: str) -> None:
+    found = revert._differences({"uv": before, "apps": {}}, {"uv": now, "apps": {}})
+    assert found == said
 
 
 def test_a_run_is_not_resumed_without_its_tests(

@@ -136,8 +136,11 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
             words.append(f"{app}: there was no release before, {current['image']} stays")
         elif was and was.get("digest") != current.get("digest"):
             words.append(f"{app}: serves {current.get('image')}, not {was['image']}")
-    if before.get("uv") and before["uv"] != now.get("uv"):
-        words.append(f"uv {now.get('uv') or 'none'}, not {before['uv']}")
+    was_uv, uv = before.get("uv", ""), now.get("uv", "")
+    if not was_uv and uv:
+        words.append(f"uv: there was none of uplift's before, {uv} stays")
+    elif was_uv != uv:
+        words.append(f"uv {uv or 'none'}, not {was_uv}")
     return "; ".join(words)
 
 
