@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import io
 from typing import Any
 
+import pytest
 from rich.console import Console
 
-from uplift.cli.watching import LiveTable, words
+from uplift.cli.watching import LiveTable, watch, words
 from uplift.spec.rollout.event import Event
 
 REQUEST = {"waves": [["h1"], ["h2", "h3"]]}
@@ -62,3 +65,22 @@ def test_a_step_is_a_line_where_there_is_no_terminal() -> None:
     assert words({"kind": "step", "words": "runs the gate of wave 1"}) == [
         "[dim]runs the gate of wave 1 …[/]"
     ]
+
+
+class Gone(io.StringIO):
+    """A terminal whose connection was lost."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+
+@pytest.mark.parametrize(("want_json", "terminal"), [(True, False), (False, False), (False, True)])
+def test_a_terminal_that_has_gone_ends_no_run(
+    want_json: bool, terminal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = Console(file=Gone(), force_terminal=terminal)
+    monkeypatch.setattr("uplift.cli.watching.progress", gone)
+    monkeypatch.setattr("sys.stdout", Gone())
+    with watch(want_json) as seen:
+        seen.tell({"kind": "begun", "run": "r1", "request": REQUEST})
+        seen.tell({"kind": "warning", "host": "", "words": "interrupted"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -27,6 +28,8 @@ _COLOURS = {
     "not-reverted": "bold red",
     "waiting": "dim",
 }
+# rich ends the program where a pipe is closed.
+_GONE = (OSError, SystemExit)
 _SAID = {"intent": "changing"}
 _SHOWN = ("change", "host-error", "refused", "stale", "unread")
 _WIDTH = 60  # characters of a host's last event in the table
@@ -57,8 +60,8 @@ def watch(want_json: bool) -> Watch:
         want_json: a program reads standard output.
     """
     if want_json:
-        return JsonLines()
-    return LiveTable() if progress.is_terminal else Lines()
+        return Steady(JsonLines())
+    return Steady(LiveTable() if progress.is_terminal else Lines())
 
 
 class _Context:
@@ -72,6 +75,38 @@ class _Context:
         traceback: TracebackType | None,
     ) -> None:
         """Leave nothing behind."""
+
+
+class Steady:
+    """Shows what happens as long as somebody listens.
+
+    A terminal that has gone, or a pipe that nobody reads, must not cut short the hosts in progress.
+
+    Args:
+        watch: that shows it.
+    """
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+
+    def tell(self, record: Mapping[str, Any]) -> None:
+        """Show one thing that happened, if that is possible."""
+        with suppress(*_GONE):
+            self._watch.tell(record)
+
+    def __enter__(self) -> Self:
+        with suppress(*_GONE):
+            self._watch.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with suppress(*_GONE):
+            self._watch.__exit__(kind, error, traceback)
 
 
 class JsonLines(_Context):
