@@ -65,6 +65,20 @@ def test_the_narrowest_route_comes_first_and_a_path_is_not_its_neighbours() -> N
     ]
 
 
+def test_haproxy_asks_what_the_host_asks() -> None:
+    found = text(app(ready={"http": {"port": 8000, "path": "/up", "status": [200, 204]}}))
+    assert "option httpchk GET /up\n    http-check expect status 200,204\n" in found
+
+
+@pytest.mark.parametrize(
+    "other", [{"port": 9000}, {"bearer": {"secret": "console/probe"}}, {"scheme": "https"}]
+)
+def test_where_haproxy_cannot_ask_the_same_any_answer_will_do(other: dict[str, Any]) -> None:
+    # It reaches the one port that is published, and has no token: it would see a good one as down.
+    found = text(app(ready={"http": {"port": 8000, "path": "/up", **other}}))
+    assert "option httpchk GET /\n    http-check expect status 100-599\n" in found
+
+
 def test_what_no_rule_names_goes_to_the_application_of_any_host_and_path() -> None:
     assert "default_backend console\n" in text(app())
     assert "default_backend uplift-nobody\n" in text(app(routes=[{"host": "a.example"}]))

@@ -100,7 +100,7 @@ def test_its_own_files_are_as_they_were_written(serving: list[Expected], found: 
 
 def test_it_answers_that_it_is_ready(host: Host, serving: list[Expected]) -> None:
     for one in serving:
-        http = one.app.ready.http
+        http = one.app.open_check
         if one.app.proxy == "none" or http is None:
             continue
         address = f"http://127.0.0.1:{one.app.slot_port(one.slot)}{http.path}"

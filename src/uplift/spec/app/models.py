@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from uplift.spec.base import Block, near_miss
-from uplift.spec.container.health import Health
+from uplift.spec.container.health import Health, Http
 from uplift.spec.container.image import Reference
 from uplift.spec.container.models import (
     Container,
@@ -244,6 +244,17 @@ class App(Options):
             slot: blue or green.
         """
         return self.slot_ports[SLOTS.index(slot)]
+
+    @property
+    def open_check(self) -> Http | None:
+        """Return the request that tells everybody who reaches a slot whether it is ready.
+
+        One to another port of the container, or with a token, is for the host alone.
+        """
+        http = self.ready.http
+        if http is None or (http.port, http.scheme, http.bearer) != (self.port, "http", None):
+            return None
+        return http
 
     @property
     def folder(self) -> str:

@@ -89,7 +89,7 @@ def render(settings: Haproxy, template: str, apps: Sequence[App], active: Mappin
 
 
 def _backend(app: App, active: str) -> dict[str, Any]:
-    http = app.ready.http
+    http = app.open_check
     return {
         "name": app.name,
         "check_path": http.path if http else "/",
