@@ -199,6 +199,19 @@ def test_a_uv_that_is_not_the_one_before_is_named(before: str, now: str, said: s
     assert found == said
 
 
+def test_the_last_table_has_one_line_of_a_failure_and_all_that_stays(tmp_path: Path) -> None:
+    failed = ("failed", {"host": "h1", "words": "uv: exit code 1\nlong output"})
+    stays = ("not-reverted", {"host": "h2", "words": "Docker: stays;\ntools: stay"})
+    with begun(tmp_path, failed, stays) as journal:
+        made = table(runs.Result(journal.run, {}))
+    console = Console(width=200)
+    with console.capture() as shown:
+        console.print(made)
+    assert "uv: exit code 1" in shown.get()
+    assert "long output" not in shown.get()
+    assert "Docker: stays; tools: stay" in shown.get()
+
+
 def test_a_run_is_not_resumed_without_its_tests(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

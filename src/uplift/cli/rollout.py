@@ -138,8 +138,13 @@ def table(result: Result) -> Table:
 
 def _why(run: Run) -> Mapping[str, str]:
     """Return what went wrong on hosts that are not as they should be, one line each."""
-    words = {name: run.words.get(name, "") for name in run.at(*_WRONG)}
-    return {name: " ".join(text.split()) for name, text in words.items() if text}
+    found = {}
+    for name in run.at(*_WRONG):
+        words = run.words.get(name, "")
+        # What stays on a host is said whole; of a command that failed, its output was shown.
+        stays = run.hosts[name] == "not-reverted"
+        found[name] = " ".join(words.split()) if stays else words.partition("\n")[0]
+    return {name: words for name, words in found.items() if words}
 
 
 def _serves(serving: Mapping[str, Any] | UpliftError | None) -> str:
