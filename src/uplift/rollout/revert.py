@@ -106,7 +106,8 @@ def _wanted(engine: Engine, name: str) -> Mapping[str, Any]:
     return {
         "run": engine.run.id,
         "uv": before.get("uv", ""),
-        "apps": {app: found["release"] for app, found in apps.items() if found},
+        # Of a release that was gone back to, only the newest record stays; it names the first.
+        "apps": {app: found["origin"] for app, found in apps.items() if found},
     }
 
 

@@ -13,8 +13,8 @@ from uplift.spec.errors import UpliftError
 from uplift.spec.rollout.status import HostStatus
 
 Serving = Mapping[str, Any]
-"""``uv``: the active version, or empty; ``apps``: release, image, digest and builder by name, or
-nothing for one of which nothing is there."""
+"""``uv``: the active version, or empty; ``apps``: release, origin, image, digest and builder by
+name, or nothing for one of which nothing is there."""
 
 
 def serving(fleet: Fleet, hosts: Iterable[InventoryHost]) -> dict[str, Serving | UpliftError]:
@@ -43,6 +43,7 @@ def _plain(host: HostStatus) -> Serving:
         "apps": {
             row.name: {
                 "release": row.release,
+                "origin": row.origin,
                 "image": row.image,
                 "digest": row.digest,
                 "builder": row.builder,

@@ -140,7 +140,7 @@ def _behind(rows: Sequence[Row]) -> list[Finding]:
             apps.setdefault(row.name, []).append(row)
     found = []
     for name, own in apps.items():
-        newest = max(own, key=_age)
+        newest = max(own, key=lambda row: row.origin)
         found += [
             Finding(
                 host=row.host,
@@ -153,12 +153,6 @@ def _behind(rows: Sequence[Row]) -> list[Finding]:
             if row.digest != newest.digest and row.image != newest.image
         ]
     return found
-
-
-def _age(row: Row) -> str:
-    """Return the id by which releases of hosts are compared: a rollback makes nothing newer."""
-    image = "/" in row.of or ":" in row.of
-    return row.release if image else row.of or row.release
 
 
 def _short(row: Row) -> str:

@@ -61,6 +61,15 @@ class Row(Block):
     notes: tuple[str, ...] = ()
 
     @property
+    def origin(self) -> str:
+        """Return the id of the release that this is, or of the first that it went back to.
+
+        Going back makes a release newer on its host, and not otherwise.
+        """
+        image = "/" in self.of or ":" in self.of
+        return self.release if image else self.of or self.release
+
+    @property
     def good(self) -> bool:
         """Return whether it runs as it should."""
         return self.state in GOOD and not self.notes
