@@ -179,10 +179,12 @@ def check_served(prober: Prober) -> None:
     """Prove that nobody was refused but who spoke with a process as it ended.
 
     The Docker proxy of its port takes connections for some milliseconds more, so that HAProxy's
-    three tries may all come to nothing: each worker can meet that once.
+    three tries may all come to nothing: each worker can meet that once. On a connection that the
+    client keeps open HAProxy then ends that, without a status, so that the client tries again.
     """
     assert len(prober.failures) <= WORKERS, prober.failures
-    assert {*prober.failures} <= {"status 502", "status 503"}
+    known = ("status 502", "status 503", "RemoteDisconnected")
+    assert all(failure.startswith(known) for failure in prober.failures), prober.failures
     assert prober.answers["1.4.0"] > 100
 
 
