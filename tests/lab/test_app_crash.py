@@ -175,6 +175,23 @@ def test_with_docker_restarted_in_the_middle_it_is_done_all_the_same(
     ended_well(served, "2.0.0-uv")
 
 
+@pytest.mark.slow
+def test_a_haproxy_that_hangs_is_no_switch(alone: Site) -> None:
+    serves = "grep -E '^ +server (blue|green) ' /etc/haproxy/haproxy.cfg | grep -v disabled"
+    before = alone.sh(serves)
+    stop, go_on = (f"systemctl kill --signal={one} haproxy" for one in ("STOP", "CONT"))
+    try:
+        done = alone.run("2.0.0-uv", *at("traffic before", stop), check=False)
+    finally:
+        alone.sh(go_on)
+    assert done.returncode == 1
+    assert "FAILED to switch: haproxy does not answer" in done.stdout + done.stderr
+    assert sorted(alone.containers().split()[1::2]) == ["running", "running"]
+    assert alone.sh(serves) == before != ""
+    alone.run("2.0.0-uv")
+    ended_well(alone, "2.0.0-uv")
+
+
 def check_served(prober: Prober) -> None:
     """Prove that nobody was refused but who spoke with a process as it ended.
 

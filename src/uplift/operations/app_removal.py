@@ -78,7 +78,6 @@ if [ -n "$purge" ]; then
   [ ! -d "@releases@/$app" ] || echo "removed records of releases"
   rm -rf "@releases@/${{app:?}}" "@apps@/$app.jobs"
 elif [ -d "@releases@/$app" ]; then echo "left records @releases@/$app"; fi
-rm -f "@apps@/$app.lock"
 echo end
 """
 

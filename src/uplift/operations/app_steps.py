@@ -101,9 +101,12 @@ forget() {
 """
 
 SWITCH = r"""
+# What was carried out is answered by an empty line; of a HAProxy that hangs there is nothing.
 rt() {
-  said=$(printf '%s\n' "$1" | timeout 10 socat -t 5 - UNIX-CONNECT:/run/haproxy/admin.sock |
-    sed '/^$/d')
+  said=$(printf '%s\n' "$1" |
+    timeout 10 socat -t 5 - UNIX-CONNECT:/run/haproxy/admin.sock 2>&1; echo .)
+  [ "$said" != . ] || { reason="haproxy does not answer"; return 1; }
+  said=$(printf %s "${said%.}" | sed '/^$/d')
   [ -z "$said" ] || { reason="haproxy: $said"; return 1; }
 }
 # $1 slot that serves, or nobody: on disk, so that it holds after a reload.
@@ -123,15 +126,24 @@ direct() {
     rt "set server $app/$1-spare state maint"
 }
 change_over() { write_active "$1" && direct "$1" "$2"; }
+# The new one is stopped only where it gets nothing any more.
+undo_traffic() {
+  write_active "${before:-nobody}" || :
+  if [ -n "$before" ]; then direct "$before" "$slot"
+  else rt "set server $app/$slot state maint"; fi && rest "$new"
+}
 # Open connections of a slot, those in old processes of HAProxy too. Where it cannot be told, one.
 connections() {
   total=0
-  for pid in $(echo 'show proc' | timeout 10 socat -t 5 - UNIX-CONNECT:/run/haproxy-master.sock \
-      2>/dev/null | awk '$2 == "worker" { print $1 }'); do
+  workers=$(echo 'show proc' | timeout 10 socat -t 5 - UNIX-CONNECT:/run/haproxy-master.sock \
+    2>/dev/null | awk '$2 == "worker" { print $1 }')
+  [ -n "$workers" ] || { echo 1; return; }
+  for pid in $workers; do
     open=$(echo "@!$pid show stat" | timeout 10 socat -t 5 - UNIX-CONNECT:/run/haproxy-master.sock |
       awk -F , -v app="$app" -v slot="$1" '
-        $1 == app && ($2 == slot || $2 == slot "-spare") { sum += $5 } END { print sum + 0 }') || :
-    total=$((total + ${open:-0}))
+        $1 == app && ($2 == slot || $2 == slot "-spare") { sum += $5 }
+        END { print NR ? sum + 0 : 1 }') || :
+    total=$((total + ${open:-1}))
   done
   echo "$total"
 }
@@ -173,6 +185,7 @@ put_back() {
   if [ -n "$before" ] && stage give_back; then
     note "$before serves again"
     stage put_away; stage fail
+  elif [ -n "$before" ]; then note "$before could not take over: $reason"
   elif [ -n "$release" ] && [ -z "$interrupted" ]; then
     write_active nobody; rt "set server $app/$slot state maint" || :
     note "nobody serves: there was no release before"
@@ -208,8 +221,8 @@ stage_tell() {
   [ -n "$drain_path" ] && [ -n "$old" ] || return 0
   address=$(address "$old")
   if [ -f "$drain_token" ]; then
-    drain_header=$({ printf 'header = "Authorization: Bearer '; cat "$drain_token"; printf '"'; } |
-      base64 -w 0)
+    drain_header=$({ printf 'header = "Authorization: Bearer '
+      sed 's/[\\"]/\\&/g' "$drain_token"; printf '"'; } | base64 -w 0)
   fi
   code=$(printf 'url = "http://%s:%s%s"\n%s\n' "$address" "$http_port_of_app" "$drain_path" \
     "$(printf %s "$drain_header" | base64 -d)" |
@@ -234,7 +247,7 @@ ready_now || {
   headline "FAILED: it is not ready: $failed"
   echo "its last lines:"; cat "$dir/last.log"; exit 1; }
 stage name && stage traffic || {
-  failed=$reason; write_active "${before:-nobody}" || :
+  failed=$reason; undo_traffic || note "it is not certain who serves: $reason"
   stage fail; headline "FAILED to switch: $failed"; exit 1; }
 note "$slot serves"
 stage hold
