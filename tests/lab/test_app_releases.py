@@ -151,7 +151,7 @@ def test_a_port_that_is_taken_is_found_before_anything_is_touched(clean: Site) -
     finally:
         clean.sh("systemctl stop uplift-test-port")
     assert done.returncode == 1
-    assert f"port {free} of slot" in done.stdout + done.stderr
+    assert f"listens on 127.0.0.1:{free}/tcp (socat)" in done.stdout + done.stderr
     assert "No host was touched" in done.stdout + done.stderr
     assert clean.seen() == before
 
