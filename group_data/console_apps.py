@@ -29,6 +29,8 @@ _BACKEND = {
     "version_path": "/version",
     "slot_ports": [18001, 18002],
     "routes": [{"path": path} for path in ("/api", "/ws", "/version", "/readyz")],
+    # It is up within a few seconds; who waits longer for one that is broken learns no more.
+    "ready": {"http": {"port": 8000, "path": "/readyz"}, "start_period": 20},
     # As the image has it: it reads the files with secrets.
     "user": "10001",
     "networks": _NETWORK,
@@ -38,9 +40,9 @@ _BACKEND = {
         "maestro_drain_token": lab_secret("console/drain"),
     },
     "read_only": True,
-    "hold": 5,
+    "hold": 3,
     "stop_timeout": 15,
-    "drain": {"seconds": 10, "path": "/health/drain", "token": lab_secret("console/drain")},
+    "drain": {"seconds": 5, "path": "/health/drain", "token": lab_secret("console/drain")},
 }
 
 _FRONTEND = {
@@ -53,8 +55,8 @@ _FRONTEND = {
     "networks": _NETWORK,
     "read_only": True,
     "tmpfs": {"/tmp": "mode=1777"},  # noqa: S108 - of its own container
-    "hold": 5,
-    "drain": {"seconds": 10},
+    "hold": 3,
+    "drain": {"seconds": 5},
 }
 
 apps = [_BACKEND, *([_FRONTEND] if which("npm") else [])]
