@@ -8,7 +8,7 @@ import random
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +55,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             items[place] = item
 
 
-def cases(all_of_them: Mapping[str, Any], *usual: str) -> list[pytest.ParameterSet]:
-    """Return a case for each value; all but the usual ones are for the slow suite."""
-    assert set(usual) < set(all_of_them)
+def cases(
+    values: Mapping[str, Any] | Iterable[str],
+    *usual: str,
+    mark: pytest.MarkDecorator = pytest.mark.slow,
+) -> list[pytest.ParameterSet]:
+    """Return a case for each value, named by its key; all but the usual ones are marked."""
+    named = values if isinstance(values, Mapping) else {one: one for one in values}
+    assert set(usual) <= set(named)
     return [
-        pytest.param(value, id=key, marks=() if key in usual else (pytest.mark.slow,))
-        for key, value in all_of_them.items()
+        pytest.param(
+            *(value if isinstance(value, tuple) else (value,)),
+            id=key,
+            marks=() if key in usual else (mark,),
+        )
+        for key, value in named.items()
     ]
 
 

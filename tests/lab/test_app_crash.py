@@ -11,12 +11,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import docker
 import pytest
 from tests.lab.app_box import DRAIN, Site
+from tests.lab.conftest import cases
 from tests.lab.container_box import PROJECT
 from tests.lab.prober import WORKERS, Prober, WebSocket
 
@@ -54,12 +55,8 @@ def at(point: str, what: str) -> list[str]:
     return ["--data", f"{'the_point' if switch else 'the_mark'}={text}"]
 
 
-def each(points: list[str], *usual: str) -> list[Any]:
-    """Return all points; all but the usual ones are for the fault matrix, which takes long."""
-    return [
-        pytest.param(point, marks=() if point in usual else (pytest.mark.crash,))
-        for point in points
-    ]
+# All but the usual ones are for the fault matrix, which takes long.
+each = partial(cases, mark=pytest.mark.crash)
 
 
 @pytest.fixture
@@ -142,7 +139,7 @@ def test_killed_while_a_bad_release_is_put_back_the_next_run_ends_with_the_good_
     ended_well(served, "1.4.0-poetry")
 
 
-@pytest.mark.parametrize("point", each([*FORTH, "start after"], ""))
+@pytest.mark.parametrize("point", each([*FORTH, "start after"]))
 def test_with_the_controller_killed_the_switch_ends_by_itself(served: Site, point: str) -> None:
     words = [str(Path(sys.executable).parent / "pyinfra"), *served.words("2.0.0-uv")]
     environment = {**os.environ, "UPLIFT_LAB": served.lab, "PYINFRA_PROGRESS": "off"}

@@ -8,10 +8,12 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.lab.conftest import cases
 from tests.lab.container_box import PROJECT, Box, at, redis, word
 
 from uplift.spec.container.plan import POINTS, STEPS, UNDO
@@ -27,12 +29,8 @@ BEGINNINGS = [point for point in POINTS if point.endswith("before")]
 STARTS = [point for point in BEGINNINGS if point in DONE]
 
 
-def each(points: list[str], *usual: str) -> list[Any]:
-    """Return all points; all but the usual ones are for the fault matrix, which takes long."""
-    return [
-        pytest.param(point, marks=() if point in usual else (pytest.mark.crash,))
-        for point in points
-    ]
+# All but the usual ones are for the fault matrix, which takes long.
+each = partial(cases, mark=pytest.mark.crash)
 
 
 def wanted() -> dict[str, Any]:

@@ -251,9 +251,7 @@ MOMENTS = (
 )
 
 
-@pytest.mark.parametrize(
-    "moment", cases({one: one for one in MOMENTS}, "registry: creating", "lab-1: starting")
-)
+@pytest.mark.parametrize("moment", cases(MOMENTS, "registry: creating", "lab-1: starting"))
 def test_up_completes_what_a_killed_up_began(
     moment: str, small: Callable[[str], Small], login: Run
 ) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from ca_double import make_ca
+from tests.lab.conftest import cases
 
 from uplift import authority
 
@@ -151,16 +152,10 @@ DRIFTS = {
         True,
     ),
 }
-SLOW = {key for key in DRIFTS if key.startswith(("container", "user added"))}
+USUAL = [key for key in DRIFTS if not key.startswith(("container", "user added"))]
 
 
-@pytest.mark.parametrize(
-    ("drift", "restarted"),
-    [
-        pytest.param(*value, id=key, marks=[pytest.mark.slow] if key in SLOW else [])
-        for key, value in DRIFTS.items()
-    ],
-)
+@pytest.mark.parametrize(("drift", "restarted"), cases(DRIFTS, *USUAL))
 def test_drift_is_repaired_by_one_run_and_restarts_no_more_than_it_must(
     box: Box, drift: str, restarted: bool
 ) -> None:
