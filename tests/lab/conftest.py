@@ -62,7 +62,7 @@ def cases(
 ) -> list[pytest.ParameterSet]:
     """Return a case for each value, named by its key; all but the usual ones are marked."""
     named = values if isinstance(values, Mapping) else {one: one for one in values}
-    assert set(usual) <= set(named)
+    assert set(usual) < set(named)
     return [
         pytest.param(
             *(value if isinstance(value, tuple) else (value,)),
