@@ -173,7 +173,28 @@ def test_a_failure_is_told_with_its_operation_and_its_words(event: Event, state:
 
 def test_an_error_that_the_deploy_ignores_is_none() -> None:
     event = Event(Kind.HOST_ERROR, "a", "uv", data={"ignored": True})
-    assert tally(begun("a"), prepared("a", uv=None), event, ended()).hosts["a"].ok
+    found = tally(begun("a"), prepared("a", uv=None), event, ended()).hosts["a"]
+    assert found.ok
+    # What it did before it failed has been done.
+    assert found.failed == ("uv",)
+
+
+@pytest.mark.parametrize(
+    ("event", "failed"),
+    [
+        (Event(Kind.HOST_ERROR, "a", "uv", "no space"), ("uv",)),
+        # Nothing was begun of what could not be read.
+        (Event(Kind.UNREAD, "a", "uv", "cannot be read"), ()),
+        (Event(Kind.HOST_START, "a", "uv"), ("uv",)),
+    ],
+    ids=["failed", "unread", "cut short"],
+)
+def test_an_operation_that_ended_halfway_may_have_changed_something(
+    event: Event, failed: tuple[str, ...]
+) -> None:
+    after = [Event(Kind.HOST_SUCCESS, "a", "uv")] if event.kind == Kind.UNREAD else []
+    found = tally(begun("a"), prepared("a", uv=None), event, *after, ended("a"), code=1)
+    assert found.hosts["a"].failed == failed
 
 
 def test_a_connection_that_broke_makes_a_host_unreachable() -> None:

@@ -185,6 +185,32 @@ def test_what_a_killed_change_may_have_begun_is_not_called_as_before(
 
 
 @pytest.mark.parametrize(
+    ("failed", "said"),
+    [
+        (["Docker"], "Docker: failed, and may have changed something: it restarts what runs"),
+        (["Run a script"], "Run a script: failed, and may have changed something: has no way back"),
+        (["uv"], None),
+    ],
+)
+def test_what_failed_halfway_and_has_no_way_back_is_not_called_as_before(
+    failed: list[str], said: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lasting = {"Docker": "it restarts what runs", "Run a script": ""}
+    before = {"before": {"h1": {"uv": "", "apps": {}}}, "lasting": {"h1": lasting}}
+    steps = [("ready", before), ("wave", {"wave": 1}), ("intent", {"host": "h1"})]
+    with begun(tmp_path, *steps) as journal:
+        engine = box(journal, on_failure="revert-fleet")
+        one = HostOutcome("h1", State.FAILED, failed[0], "bad", failed=tuple(failed))
+        engine._record(["h1"], Outcome({"h1": one}, 1, 0.0))
+        journal.write("interrupted", reason="change_failed", words="h1: bad")
+        engine.fleet.each = lambda step: {"h1": ()}  # type: ignore[method-assign,assignment]
+        result = carried(engine, monkeypatch)
+    assert result.exit_code is (Exit.HELD if said else Exit.FAILED)
+    assert result.run.hosts["h1"] == ("not-reverted" if said else "reverted")
+    assert result.run.words == ({"h1": said} if said else {"h1": "uv: bad"})
+
+
+@pytest.mark.parametrize(
     ("before", "now", "said"),
     [
         ("", "0.13.8", "uv: there was none of uplift's before, 0.13.8 stays"),

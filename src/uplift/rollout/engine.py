@@ -264,7 +264,8 @@ class Engine:
             if one.state is State.UNFINISHED and self.interrupts.now.is_set():
                 continue
             facts = {} if one.ok else {"words": reason(one)}
-            self.journal.write(step, host=name, changed=list(one.changed), **facts)
+            changed, failed = list(one.changed), list(one.failed)
+            self.journal.write(step, host=name, changed=changed, failed=failed, **facts)
         for kind in ("done", "failed"):
             self.mark([name for name in todo if self.run.hosts[name] == kind], kind)
         if refused := outcome.of(State.REFUSED):

@@ -161,13 +161,16 @@ def _lasting(engine: Engine, hosts: Sequence[str]) -> dict[str, list[str]]:
 
     for name, lasting in engine.fleet.each(read).items():
         stays = [str(lasting)] if isinstance(lasting, UpliftError) else list(lasting)
-        changed = engine.run.changed.get(name, ())
+        changed, failed = engine.run.changed.get(name, ()), engine.run.failed.get(name, ())
         for operation, why in engine.run.lasting.get(name, {}).items():
             # Of an operation that keeps a part, that part has been said.
             if why and any(why in one for one in stays):
                 continue
             if operation in changed:
                 stays.append(f"{operation}: {why or 'has no way back'}")
+            elif operation in failed:
+                words = "failed, and may have changed something"
+                stays.append(f"{operation}: {words}: {why or 'has no way back'}")
             elif name in engine.run.cut:
                 stays.append(f"{operation}: may have begun, and {why or 'has no way back'}")
         if name in wanted and stays:

@@ -62,6 +62,7 @@ class Run:
         baseline: failures of the gate before a host's change, by host, as plain data.
         before: what each host served when the run began, as plain data.
         changed: operations that changed something, by host.
+        failed: operations that failed or were cut short, by host.
         stopped: reason and words of what ended the waves, until the answer to it is carried out.
         approved: waves after which a person has approved.
         paused: the wave after which one must; 0 when none.
@@ -84,6 +85,7 @@ class Run:
     baseline: Mapping[str, Sequence[Mapping[str, str]]] = field(default_factory=dict)
     before: Mapping[str, Any] = field(default_factory=dict)
     changed: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    failed: Mapping[str, Sequence[str]] = field(default_factory=dict)
     stopped: tuple[str, str] | None = None
     approved: frozenset[int] = frozenset()
     paused: int = 0
@@ -146,11 +148,6 @@ class Run:
         if record["kind"] == "intent":
             # What went wrong in an earlier attempt is over.
             words = {host: text for host, text in words.items() if host != name}
-        changed = dict(self.changed)
-        if "changed" in record:
-            # A host that was done again is told of with all that the run has changed there.
-            both = [*changed.get(name, ()), *record["changed"]]
-            changed[name] = list(dict.fromkeys(both))
         changing, cut = self.changing, self.cut
         if record["kind"] == "intent":
             changing, cut = changing | {name}, cut | {name}
@@ -165,7 +162,8 @@ class Run:
             cut=cut,
             tried=self.tried | {name},
             words=words,
-            changed=changed,
+            changed=_more(self.changed, name, record.get("changed")),
+            failed=_more(self.failed, name, record.get("failed")),
         )
 
     def _whole(self, kind: Kind, record: Mapping[str, Any]) -> Run:
@@ -206,6 +204,15 @@ class Run:
             name: "waiting" if step == "unreachable" and name not in self.changing else step
             for name, step in self.hosts.items()
         }
+
+
+def _more(
+    known: Mapping[str, Sequence[str]], host: str, operations: Sequence[str] | None
+) -> Mapping[str, Sequence[str]]:
+    """Add operations: a host that was done again is told of with all that the run did there."""
+    if not operations:
+        return known
+    return {**known, host: list(dict.fromkeys([*known.get(host, ()), *operations]))}
 
 
 def _by_host(record: Mapping[str, Any]) -> dict[str, list[Mapping[str, str]]]:

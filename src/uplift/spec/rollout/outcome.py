@@ -41,6 +41,7 @@ class HostOutcome:
         operation: in which it failed, or was when the run ended.
         text: the last lines that tell why.
         changed: operations that changed something, or would (when it was only looked at).
+        failed: operations that failed or were cut short, perhaps after they had changed something.
         changes: what our own operations said of it, in order.
         reads: fingerprint of what was read first, by the read's key.
         parts: fingerprints of each part of it, by name, by the read's key.
@@ -51,6 +52,7 @@ class HostOutcome:
     operation: str = ""
     text: str = ""
     changed: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
     reads: Mapping[str, str] = field(default_factory=dict)
     parts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -103,6 +105,7 @@ class _Host:
     running: str = ""
     trouble: tuple[State, str, str] | None = None
     changed: dict[str, None] = field(default_factory=dict)
+    failed: dict[str, None] = field(default_factory=dict)
     changes: dict[str, None] = field(default_factory=dict)
     reads: dict[str, str] = field(default_factory=dict)
     parts: dict[str, Mapping[str, str]] = field(default_factory=dict)
@@ -155,10 +158,12 @@ class Tally:
                 host.done.append(event.operation)
                 if event.data.get("changed"):
                     host.changed[event.operation] = None
-            case Kind.HOST_ERROR if not event.data.get("ignored"):
+            case Kind.HOST_ERROR:
                 host.running = ""
-                before = host.trouble[2] if host.trouble else ""
-                self._trouble(host, event, event.text or before)
+                host.failed[event.operation] = None
+                if not event.data.get("ignored"):
+                    before = host.trouble[2] if host.trouble else ""
+                    self._trouble(host, event, event.text or before)
             case Kind.UNREAD | Kind.REFUSED:
                 self._trouble(host, event, event.text)
             case Kind.STALE:
@@ -199,6 +204,7 @@ class Tally:
             operation,
             text,
             tuple(found.changed),
+            (*found.failed, *filter(None, [found.running])),
             tuple(found.changes),
             dict(found.reads),
             dict(found.parts),
