@@ -20,6 +20,7 @@ from uplift.rollout.engine import Engine, Stop
 from uplift.rollout.journal import Journal, records
 from uplift.spec.errors import Exit, UpliftError, UsageError
 from uplift.spec.rollout.outcome import HostOutcome, Outcome, State
+from uplift.spec.rollout.plan import HostPlan, Plan, Read
 from uplift.spec.rollout.policy import Policy
 
 REQUEST = {
@@ -260,9 +261,88 @@ def test_hosts_of_a_resumed_plan_are_held_against_it_once_more_before_their_chan
         engine = box(journal)
         engine.plan = SimpleNamespace(hosts=())  # type: ignore[assignment]
         seen: list[Sequence[str]] = []
-        monkeypatch.setattr(engine, "look", lambda hosts, name: seen.append(hosts))
+        monkeypatch.setattr(engine, "look", lambda hosts, name: seen.append(hosts) or ())
         assert carried(engine, monkeypatch).exit_code is Exit.DONE
     assert seen == [["h1"], ["h2"]]
+
+
+def planned(engine: Box, monkeypatch: pytest.MonkeyPatch, **found: HostOutcome) -> None:
+    """Let the run carry out a plan, for which one read was seen; hosts are found so now."""
+    seen = {"uv.Installed": Read(fact="uv.Installed", parts={"uv": "f1"})}
+    hosts = tuple(HostPlan(name=name, state="changes", reads=seen) for name in ("h1", "h2"))
+    engine.plan = Plan(uplift="", made="", by="", inventory="", deploys=(), hosts=hosts)
+
+    def look(*given: Any, **more: Any) -> tuple[Outcome, tuple[HostPlan, ...]]:
+        good = {"uv.Installed": {"uv": "f1"}}
+        every = {
+            name: found.get(name, HostOutcome(name, State.OK, parts=good)) for name in given[2]
+        }
+        plans = (
+            HostPlan(name=name, state="unchanged" if one.ok else "failed", text=one.text)
+            for name, one in every.items()
+        )
+        return Outcome(every, 0, 0.0), tuple(plans)
+
+    monkeypatch.setattr("uplift.rollout.engine.look", look)
+
+
+UNREAD = HostOutcome("h2", State.FAILED, "uv", "uv: Installed could not be read: sudo: a password")
+
+
+@pytest.mark.parametrize(
+    ("policy", "code", "outcome", "back"),
+    [
+        ({}, Exit.HELD, "held", []),
+        ({"on_failure": "revert-fleet"}, Exit.FAILED, "reverted", [["h1"]]),
+        ({"budget": {"change_failed": 1}}, Exit.HELD, "held", []),
+    ],
+    ids=["hold", "revert", "budget"],
+)
+def test_a_host_that_cannot_be_read_before_its_wave_has_failed_and_has_not_moved(
+    policy: dict[str, Any],
+    code: Exit,
+    outcome: str,
+    back: list[list[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with begun(tmp_path, *FIRST) as journal:
+        engine = box(journal, **policy)
+        engine.fleet.each = lambda step: {"h1": ()}  # type: ignore[method-assign,assignment]
+        planned(engine, monkeypatch, h2=UNREAD)
+        result = carried(engine, monkeypatch)
+    assert (result.exit_code, result.run.outcome, engine.back) == (code, outcome, back)
+    assert result.run.hosts["h2"] == "failed"
+    assert result.run.words["h2"] == UNREAD.text
+    # Nothing was begun on it, and nothing of it has to be put back.
+    assert "h2" not in result.run.touched
+    assert "intent" not in {
+        one["kind"] for one in records(journal.folder) if one.get("host") == "h2"
+    }
+
+
+def test_what_cannot_be_read_is_told_beside_what_has_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with begun(tmp_path) as journal:
+        engine = box(journal)
+        moved = HostOutcome("h1", State.OK, parts={"uv.Installed": {"uv": "f2"}})
+        planned(engine, monkeypatch, h1=moved, h2=UNREAD)
+        with pytest.raises(Stop) as stopped:
+            engine.look(["h1", "h2"], "ready")
+    assert stopped.value.kind == "stale"
+    assert stopped.value.words.splitlines() == ["h1: uv.Installed: uv", f"h2: {UNREAD.text}"]
+
+
+def test_who_is_refused_by_a_lock_when_it_looks_has_lost_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with begun(tmp_path, *FIRST) as journal:
+        engine = box(journal, on_failure="revert-fleet")
+        planned(engine, monkeypatch, h2=HostOutcome("h2", State.REFUSED, "uv", "run r2 has it"))
+        result = carried(engine, monkeypatch)
+    assert (result.exit_code, engine.back) == (Exit.HELD, [])
+    assert result.stopped == "h2: run r2 has it"
 
 
 def test_where_every_host_of_a_wave_has_failed_nobody_says_that_the_gate_is_good(

@@ -126,10 +126,25 @@ class Engine:
         self.lock.note(f"wave {number} of {len(self.run.waves)}: {', '.join(todo)}")
         self.journal.write("wave", wave=number, hosts=list(todo))
         before = self._baseline(number, todo)
-        # The hosts of the first wave were looked at just now, unless the run is resumed.
-        if self.plan and (number > 1 or not self._looked.issuperset(todo)):
-            self.look(todo, f"wave-{number}-plan")
+        left = self._as_planned(number, todo)
         self._check()
+        self._commit(number, self._changed(number, left, before) if left else [])
+
+    def _as_planned(self, number: int, todo: Sequence[str]) -> Sequence[str]:
+        """Hold a wave against the plan; return the hosts of it that could be read."""
+        # The hosts of the first wave were looked at just now, unless the run is resumed.
+        if self.plan is None or (number == 1 and self._looked.issuperset(todo)):
+            return todo
+        unread = _unread(self.look(todo, f"wave-{number}-plan"))
+        for name, words in unread.items():
+            self.journal.write("failed", host=name, changed=[], words=words)
+        self._spend()
+        return [name for name in todo if name not in unread]
+
+    def _changed(
+        self, number: int, todo: Sequence[str], before: Sequence[Failure]
+    ) -> Sequence[str]:
+        """Change the hosts of a wave; return those that are good when its time is over."""
         expect = self._expected(todo)
         self._intend(todo)
         self.step(f"changes {', '.join(todo)}")
@@ -138,8 +153,7 @@ class Engine:
         self._spend()
         self._check()
         good = self._judge(number, good, before, "after")
-        good = self._bake(number, good, before)
-        self._commit(number, good)
+        return self._bake(number, good, before)
 
     def _baseline(self, number: int, todo: Sequence[str]) -> tuple[Failure, ...]:
         """Return what fails before the change; of a host that is changed by now, what failed then.
@@ -226,7 +240,7 @@ class Engine:
             name: of the file that its output goes to.
 
         Raises:
-            Stop: a host is no longer as the plan saw it.
+            Stop: a host is no longer as the plan saw it, or another run has its lock.
         """
         outcome, found = look(
             self.inventory,
@@ -238,20 +252,22 @@ class Engine:
             stop=self.interrupts.now,
             quiet=self.policy.quiet,
         )
+        _check_locks(outcome)
         if self.plan:
             moved = [
                 line
-                for host in hosts
-                if host not in self.run.touched and outcome.hosts[host].state != State.UNREACHABLE
+                for one in found
+                if one.name not in self.run.touched and one.state not in ("failed", "unreachable")
                 for line in stale(
                     self.plan,
-                    host,
-                    outcome.hosts[host].parts,
-                    shared(self.plan, host, self.run.touched),
+                    one.name,
+                    outcome.hosts[one.name].parts,
+                    shared(self.plan, one.name, self.run.touched),
                 )
             ]
             if moved:
-                raise Stop("stale", "\n".join(moved))
+                unread = [f"{name}: {words}" for name, words in _unread(found).items()]
+                raise Stop("stale", "\n".join([*moved, *unread]))
         self._looked.update(hosts)
         return found
 
@@ -268,8 +284,7 @@ class Engine:
             self.journal.write(step, host=name, changed=changed, failed=failed, **facts)
         for kind in ("done", "failed"):
             self.mark([name for name in todo if self.run.hosts[name] == kind], kind)
-        if refused := outcome.of(State.REFUSED):
-            raise Stop("lock-lost", "; ".join(f"{one.host}: {one.text}" for one in refused))
+        _check_locks(outcome)
         if moved := outcome.of(State.STALE):
             raise Stop("stale", "; ".join(f"{one.host}: {one.text}" for one in moved))
         return [name for name in todo if outcome.hosts[name].ok]
@@ -425,6 +440,17 @@ class Engine:
             return serving(self.fleet, self.hosts.values())
         except UpliftError as error:
             return dict.fromkeys(self.hosts, error)
+
+
+def _check_locks(outcome: Outcome) -> None:
+    """Stop where another run has taken hosts over."""
+    if refused := outcome.of(State.REFUSED):
+        raise Stop("lock-lost", "; ".join(f"{one.host}: {one.text}" for one in refused))
+
+
+def _unread(found: Sequence[HostPlan]) -> dict[str, str]:
+    """Return the hosts of which nobody can say whether they have moved, with the reason."""
+    return {one.name: one.text for one in found if one.state == "failed"}
 
 
 def reason(one: HostOutcome) -> str:
