@@ -31,6 +31,7 @@ TRIED = 7  # ways that are tried one after the other, each refused by itself
 BREAK = "/etc/uplift-test-break"
 SLOW = "/etc/uplift-test-slow"
 TWO = ("two", "two", "two")
+INVENTORY = "inventories/lab.py"
 LEASE = 10  # seconds
 
 
@@ -46,6 +47,7 @@ class Scene:
         broken: its change fails on lab-2, until that is mended.
         lost: lab-3 does not answer, until that is mended.
         held: it was held before, and is killed when it is resumed.
+        frozen: somebody holds lab-1 when it is resumed, until that is mended.
         code: exit code of the end.
         versions: of the hosts at the end.
         forward: hosts are changed when it is resumed.
@@ -58,6 +60,7 @@ class Scene:
     broken: bool = False
     lost: bool = False
     held: bool = False
+    frozen: bool = False
     code: int = 0
     versions: tuple[str, ...] = TWO
     forward: bool = True
@@ -73,6 +76,7 @@ SCENES = (
     Scene(frozenset({"paused", "approved"}), ("--no-gate", "--pause-after", "1")),
     Scene(frozenset({"failed", "interrupted"}), broken=True),
     Scene(frozenset({"resumed"}), broken=True, held=True),
+    Scene(frozenset({"denied"}), broken=True, held=True, frozen=True),
     Scene(frozenset({"unreachable"}), ("--no-gate", "--skip-unreachable"), lost=True),
     Scene(
         frozenset({"rejected"}),
@@ -114,6 +118,7 @@ class Stage:
 
     project: Project
     lab: str
+    frozen: bool = False
 
     def play(self, scene: Scene, moment: str, what: str) -> None:
         """Begin the run, and let it kill itself."""
@@ -126,6 +131,8 @@ class Stage:
             assert self.project.call(*words)[0] == 3
             self.mend()
             words = ["resume", "--json"]
+        if scene.frozen:
+            self._freeze("hold", "-m", "a test")
         if what == "approved":
             # It waits for the run that begins after this.
             threading.Thread(target=self._approve, args=(self.project.runs(),), daemon=True).start()
@@ -144,6 +151,13 @@ class Stage:
     def mend(self) -> None:
         """Take away what was in the way."""
         self.project.sh("lab-2", f"rm -f {BREAK}")
+        if self.frozen:
+            self._freeze("release")
+
+    def _freeze(self, what: str, *words: str) -> None:
+        words = ("lock", what, INVENTORY, "--limit", "lab-1", *words)
+        self.project.uplift(*words, cwd=self.project.folder)
+        self.frozen = what == "hold"
 
     def _lab_3(self, what: str) -> None:
         words = ["docker", what, f"uplift-{self.lab}-lab-3"]

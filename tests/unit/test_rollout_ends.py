@@ -84,8 +84,7 @@ def carried(
     monkeypatch.setattr(runs, "connected", connected)
     monkeypatch.setattr(runs, "ready", looked)
     monkeypatch.setattr("uplift.rollout.marks.append", lambda *given: {})
-    monkeypatch.setattr("uplift.rollout.marks.later", lambda *given: {})
-    return runs._carried(engine.journal, [], lambda record: None, again=True)
+    return runs._carried(engine.journal, [], lambda record: None, "resume")
 
 
 def begun(tmp_path: Path, *steps: tuple[str, dict[str, Any]]) -> Journal:

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from uplift.cli.output import as_json, error, results
-from uplift.cli.watching import words
+from uplift.cli.watching import denied, words
 from uplift.rollout.journal import all_runs, found, read, records
 from uplift.spec.errors import Exit
 from uplift.spec.rollout.journal import Run
@@ -51,10 +51,17 @@ def _table(runs: Sequence[Run]) -> Table:
             escape(run.request["actor"]),
             escape(", ".join(run.request["deploys"])),
             f"{done} of {len(run.hosts)}",
-            run.outcome or "[yellow]not ended[/]",
+            _outcome(run),
             "-" if run.exit_code is None else str(run.exit_code),
         )
     return table
+
+
+def _outcome(run: Run) -> str:
+    found = run.outcome or "[yellow]not ended[/]"
+    if not run.denied:
+        return found
+    return f"{found}; {run.denied['what']} refused {_moment(run.denied['at'])}"
 
 
 @click.command()
@@ -71,6 +78,9 @@ def show(run: str, want_json: bool) -> None:
         for line in words(record):
             results.print(f"{_moment(record['at'], '%H:%M:%S')}  {line}")
     ended = f"{told.outcome} (exit code {told.exit_code})" if told.outcome else "not ended"
+    if told.denied:
+        at = _moment(told.denied["at"])
+        results.print(f"{told.id}: {at}: {escape(denied(told.denied))}; it can be tried again")
     results.print(f"{told.id}: {ended}; pyinfra's and the tests' own output is in {folder}")
 
 
@@ -85,6 +95,7 @@ def _plain(run: Run) -> dict[str, Any]:
         "waves": run.request["waves"],
         "hosts": dict(run.hosts),
         "words": dict(run.words),
+        "denied": dict(run.denied) or None,
         "outcome": run.outcome or None,
         "exit_code": run.exit_code,
     }

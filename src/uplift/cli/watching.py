@@ -290,6 +290,16 @@ def _paused(record: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def denied(record: Mapping[str, Any]) -> str:
+    """Return in one line that a run could not be gone on with, for whom, and why.
+
+    Args:
+        record: of the journal.
+    """
+    why = " ".join(record["words"].split())
+    return f"{record['what']} refused for {record['by']} (exit code {record['exit_code']}): {why}"
+
+
 def _warning(record: Mapping[str, Any]) -> list[str]:
     return [f"[yellow]warning[/] {escape(record['words'])}"]
 
@@ -307,6 +317,7 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Any]], list[str]]] = {
     "warning": _warning,
     "paused": _paused,
     "approved": lambda record: [f"approved by {escape(record['by'])}"],
+    "denied": lambda record: [f"[yellow]{escape(denied(record))}[/]"],
     "resumed": lambda record: [f"resumed by {escape(record['by'])}"],
     "interrupted": lambda record: [f"[bold red]stopped[/]: {escape(record['words'])}"],
     **dict.fromkeys(

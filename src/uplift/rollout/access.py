@@ -4,15 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import Literal
 
+from uplift.controller import person
 from uplift.remote.fleet import Fleet
 from uplift.remote.inventory import InventoryHost
+from uplift.rollout import marks
 from uplift.rollout.engine import Engine, Tell
 from uplift.rollout.interrupts import Interrupts
 from uplift.rollout.journal import Journal
 from uplift.rollout.lock import Lock
 from uplift.spec.errors import Exit, UpliftError
 from uplift.spec.rollout import Policy
+
+Attempt = Literal["begin", "resume", "revert", "leave"]
+"""Begin a run, go on with it, end it and put every host back, or end it where it is."""
+
+_NOT_DONE: Mapping[Attempt, str] = {
+    "begin": "nothing was begun",
+    "resume": "the run was not resumed",
+    "revert": "nothing was put back",
+}
 
 
 class LostError(UpliftError):
@@ -30,9 +42,15 @@ class LostError(UpliftError):
         self.hosts = dict(hosts)
 
 
+class StaleError(UpliftError):
+    """Report that code or settings are not those that the run began with."""
+
+    exit_code = Exit.STALE
+
+
 @contextmanager
 def connected(
-    journal: Journal, hosts: Sequence[InventoryHost], tell: Tell, *, leaving: bool = False
+    journal: Journal, hosts: Sequence[InventoryHost], tell: Tell, attempt: Attempt = "begin"
 ) -> Iterator[Engine]:
     """Connect, and take the lock on every host before anything else is done.
 
@@ -40,10 +58,11 @@ def connected(
         journal: of the run.
         hosts: of the run, as the inventory has them.
         tell: is called with what happens beside the journal.
-        leaving: nothing will be changed: the hosts that are reached are enough.
+        attempt: what for; to leave hosts as they are, those that are reached are enough.
 
     Raises:
         LostError: more hosts are lost than the policy allows.
+        StaleError: another run has changed hosts since.
         UpliftError: a lock is somebody else's.
     """
     request = journal.run.request
@@ -53,15 +72,15 @@ def connected(
         Interrupts(lambda words: tell({"kind": "warning", "host": "", "words": words})) as signals,
         Fleet(hosts) as fleet,
     ):
-        if leaving:
+        if attempt == "leave":
             _anybody(fleet)
-        else:
-            _reached(fleet, policy, journal)
-        # A step on a host must not hold up the heartbeat of its lock.
-        locking = stack.enter_context(
-            Fleet([host for host in hosts if host.name not in fleet.unreachable])
-        )
-        try:
+        with _refusal(journal, attempt):
+            if attempt != "leave":
+                _reached(fleet, policy, journal, attempt)
+            # A step on a host must not hold up the heartbeat of its lock.
+            locking = stack.enter_context(
+                Fleet([host for host in hosts if host.name not in fleet.unreachable])
+            )
             lock = Lock.take(
                 locking,
                 run=journal.run.id,
@@ -69,12 +88,12 @@ def connected(
                 purpose=", ".join(request["deploys"]),
                 lease=policy.lease,
             )
-        except UpliftError as error:
-            _refused(journal, error.exit_code)
-            raise
         lock.start()
         try:
-            journal.write("locked", token=lock.token)
+            with _refusal(journal, attempt):
+                if attempt in ("resume", "revert"):
+                    _not_overtaken(fleet, journal.run.id)
+            _set_out(journal, fleet, lock, attempt)
             by_name = {host.name: host for host in hosts}
             yield Engine(journal, policy, by_name, fleet, lock, signals, tell)
         finally:
@@ -84,28 +103,57 @@ def connected(
                 tell({"kind": "warning", "host": name, "words": words})
 
 
+@contextmanager
+def _refusal(journal: Journal, attempt: Attempt) -> Iterator[None]:
+    """End a run that may not begin; one that may not go on stays as it is, and tells of it."""
+    try:
+        yield
+    except UpliftError as error:
+        code = int(error.exit_code)
+        if attempt == "begin":
+            journal.write("ended", outcome="refused", exit_code=code, words=str(error))
+        else:
+            what = "resume" if attempt == "resume" else "abort"
+            journal.write("denied", what=what, by=person(), exit_code=code, words=str(error))
+        raise
+
+
+def _set_out(journal: Journal, fleet: Fleet, lock: Lock, attempt: Attempt) -> None:
+    """Write down that the run goes on, with which locks, and without which hosts."""
+    if attempt == "resume":
+        journal.write("resumed", by=person())
+    if attempt != "leave":
+        for name, error in fleet.unreachable.items():
+            if journal.run.hosts[name] != "committed":
+                journal.write("unreachable", host=name, words=str(error))
+    journal.write("locked", token=lock.token)
+
+
 def _anybody(fleet: Fleet) -> None:
     if not set(fleet.connections) - set(fleet.unreachable):
         raise LostError("no host can be reached", fleet.unreachable)
 
 
-def _reached(fleet: Fleet, policy: Policy, journal: Journal) -> None:
+def _reached(fleet: Fleet, policy: Policy, journal: Journal, attempt: Attempt) -> None:
     """Stop before the first change when more hosts are lost than the policy allows."""
-    lost = fleet.unreachable
-    if not lost:
-        return
-    total = len(journal.run.hosts)
-    within = policy.budget.allows("unreachable", len(lost), total)
-    if len(lost) == total or not (within or policy.skip_unreachable):
-        words = "\n".join(f"{name}: {error}" for name, error in lost.items())
-        _refused(journal, Exit.HELD)
-        raise LostError(f"nothing was begun, hosts cannot be reached:\n{words}", lost)
-    for name, error in lost.items():
-        if journal.run.hosts[name] != "committed":
-            journal.write("unreachable", host=name, words=str(error))
+    lost, run = fleet.unreachable, journal.run
+    # What is done already needs no host any more, but to be put back.
+    done = () if attempt == "revert" else run.at("committed")
+    needed = {name: error for name, error in lost.items() if name not in done}
+    within = policy.budget.allows("unreachable", len(needed), len(run.hosts))
+    if lost and (len(lost) == len(run.hosts) or not (within or policy.skip_unreachable)):
+        lines = [f"{name}: {str(why).removeprefix(f'{name}: ')}" for name, why in lost.items()]
+        words = "\n".join([f"{_NOT_DONE[attempt]}, hosts cannot be reached:", *lines])
+        raise LostError(words, lost)
 
 
-def _refused(journal: Journal, code: Exit) -> None:
-    """End a run that has not begun to change anything; one that has stays to be resumed."""
-    if not journal.run.touched:
-        journal.write("ended", outcome="refused", exit_code=int(code))
+def _not_overtaken(fleet: Fleet, run: str) -> None:
+    """Refuse to go on over what another run has done meanwhile, or to undo that as well."""
+    later = marks.later(fleet, run)
+    if later:
+        lines = [f"  {name}: {', '.join(runs)}" for name, runs in later.items()]
+        raise StaleError(
+            f"{run}: other runs have changed its hosts since. End this one by "
+            "`uplift abort` (it leaves hosts as they are), and begin a new one:\n"
+            + "\n".join(lines)
+        )

@@ -12,7 +12,7 @@ from uplift.controller import person
 from uplift.remote import inventory as inventories
 from uplift.remote.inventory import InventoryHost
 from uplift.rollout import marks, revert
-from uplift.rollout.access import LostError, connected
+from uplift.rollout.access import Attempt, LostError, StaleError, connected
 from uplift.rollout.engine import PLAN, Engine, Stop, Tell
 from uplift.rollout.gate import Gate
 from uplift.rollout.inputs import fingerprint
@@ -25,12 +25,6 @@ from uplift.spec.rollout import Policy
 from uplift.spec.rollout.journal import Run
 from uplift.spec.rollout.plan import Plan
 from uplift.spec.rollout.waves import divided
-
-
-class StaleError(UpliftError):
-    """Report that code or settings are not those that the run began with."""
-
-    exit_code = Exit.STALE
 
 
 @dataclass(frozen=True)
@@ -152,8 +146,7 @@ def resume(run: str, tell: Tell) -> Result:
         # They are no part of the hash: a run may go on with better tests, but not without them.
         Gate(request["inventory"], policy.gate, Path()).check()
         _tell_known(journal.run, tell)
-        journal.write("resumed", by=person())
-        return _carried(journal, hosts, tell, again=True)
+        return _carried(journal, hosts, tell, "resume")
 
 
 def abort(run: str, tell: Tell, *, put_back: bool) -> Result:
@@ -176,8 +169,7 @@ def abort(run: str, tell: Tell, *, put_back: bool) -> Result:
         if not put_back:
             return _left(journal, tell)
         _tell_known(journal.run, tell)
-        with connected(journal, _same_hosts(journal.run), tell) as engine:
-            _check_overtaken(engine)
+        with connected(journal, _same_hosts(journal.run), tell, "revert") as engine:
             outcome, code = revert.fleet(engine)
             return _end(engine, outcome, code, "aborted")
 
@@ -193,7 +185,7 @@ def _left(journal: Journal, tell: Tell) -> Result:
     hosts, gone = _hosts(journal.run)
     lost: dict[str, object] = dict.fromkeys(gone, f"not in {journal.run.request['inventory']}")
     try:
-        with connected(journal, hosts, tell, leaving=True) as engine:
+        with connected(journal, hosts, tell, "leave") as engine:
             lost |= engine.fleet.unreachable
             code = Exit.HELD if journal.run.touched or lost else Exit.DONE
             return _end(engine, "aborted", code, _abandoned(journal.run, lost))
@@ -237,24 +229,13 @@ def _same_hosts(run: Run) -> list[InventoryHost]:
     return hosts
 
 
-def _check_overtaken(engine: Engine) -> None:
-    """Refuse to go on over what another run has done meanwhile, or to undo that as well."""
-    later = marks.later(engine.fleet, engine.run.id)
-    if later:
-        lines = [f"  {name}: {', '.join(runs)}" for name, runs in later.items()]
-        raise StaleError(
-            f"{engine.run.id}: other runs have changed its hosts since. End this one by "
-            "`uplift abort` (it leaves hosts as they are), and begin a new one:\n"
-            + "\n".join(lines)
-        )
-
-
 def _carried(
-    journal: Journal, hosts: Sequence[InventoryHost], tell: Tell, *, again: bool = False
+    journal: Journal,
+    hosts: Sequence[InventoryHost],
+    tell: Tell,
+    attempt: Attempt = "begin",
 ) -> Result:
-    with connected(journal, hosts, tell) as engine:
-        if again:
-            _check_overtaken(engine)
+    with connected(journal, hosts, tell, attempt) as engine:
         try:
             if (stop := _unanswered(engine)) is not None:
                 return _answered(engine, stop)

@@ -34,6 +34,7 @@ Kind = Literal[
     "paused",  # a person must approve
     "approved",
     "interrupted",
+    "denied",  # it may not be resumed or aborted now, by whom that was wanted and why not
     "resumed",
     "ended",  # outcome and exit code
 ]
@@ -67,6 +68,7 @@ class Run:
         approved: waves after which a person has approved.
         paused: the wave after which one must; 0 when none.
         token: of its locks; 0 when it never had them.
+        denied: the last attempt to go on with it, or to end it, that was refused since.
         outcome: how it ended; empty while it has not.
         exit_code: of the end.
         lasting: what would change and has no way back, with the reason, by host and operation.
@@ -90,6 +92,7 @@ class Run:
     approved: frozenset[int] = frozenset()
     paused: int = 0
     token: int = 0
+    denied: Mapping[str, Any] = field(default_factory=dict)
     outcome: str = ""
     exit_code: int | None = None
     lasting: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -137,6 +140,9 @@ class Run:
         if kind not in KINDS:
             msg = f"the journal knows {kind!r}, this release of uplift does not"
             raise TornError(msg)
+        if kind == "denied":
+            # It is as it was.
+            return replace(self, denied=record)
         run = replace(self, last=record["at"])
         if kind in _OF_HOSTS and record.get("host"):
             return run._host(record)
@@ -189,11 +195,13 @@ class Run:
                 "exit_code": None,
                 "hosts": self._again(),
                 "tried": frozenset(),
+                "denied": {},
             },
             "ended": {
                 "outcome": record.get("outcome"),
                 "exit_code": record.get("exit_code"),
                 "stopped": None,
+                "denied": {},
             },
         }
         return replace(self, **known.get(kind, {}))
