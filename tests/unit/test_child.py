@@ -372,11 +372,20 @@ def test_no_host_at_all_is_an_error_of_usage(project: Path) -> None:
 
 
 def test_a_host_that_was_not_asked_for_is_never_touched(project: Path) -> None:
-    # A group with the name of a host: pyinfra's --limit takes the group.
-    Path("inventory.py").write_text("hosts = ['@local']\nweb = ['@local']\n")
+    # A group with the name of our pattern: pyinfra's --limit takes the group.
+    Path("inventory.py").write_text("hosts = ['@local']\nglobals()['[w]eb'] = ['@local']\n")
     Path("deploy.py").write_text("open('ran', 'w')\n")
     with pytest.raises(UsageError, match="also selected @local"):
         child.run("inventory.py", ["deploy.py"], ["web"], log=Path("log"))
+    assert not Path("ran").exists()
+
+
+def test_a_host_with_the_name_of_a_group_is_changed_alone(project: Path) -> None:
+    down = ("down", {"ssh_hostname": "127.0.0.1", "ssh_port": 1})
+    Path("inventory.py").write_text(f"hosts = ['@local', {down!r}]\ndown = ['@local']\n")
+    Path("deploy.py").write_text("open('ran', 'w')\n")
+    found = child.run("inventory.py", ["deploy.py"], ["down"], log=Path("log"))
+    assert found.hosts["down"].state is State.UNREACHABLE
     assert not Path("ran").exists()
 
 
@@ -449,6 +458,6 @@ def test_words_are_those_of_pyinfras_own_command_line() -> None:
     words = child.command("i.py", ["d.py"], ["web[1]"], **given)  # type: ignore[arg-type]
     observer = words[5]
     assert words[4:] == [
-        "i.py", observer, "d.py", observer, "-y", "--limit", "web[[]1]",
+        "i.py", observer, "d.py", observer, "-y", "--limit", "[w]eb[[]1]",
         "--data", f"a={json.dumps('1')}", "--shell-executable", "/s",
     ]  # fmt: skip

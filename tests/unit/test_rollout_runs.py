@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 
 from uplift.cli.main import run
-from uplift.remote.inventory import InventoryHost
+from uplift.remote.inventory import InventoryHost, select
 from uplift.rollout import hooks
 from uplift.rollout.approval import approve
 from uplift.rollout.engine import Engine, Stop
+from uplift.rollout.gate import Gate
 from uplift.rollout.inputs import fingerprint
 from uplift.rollout.journal import (
     Journal,
@@ -28,8 +29,9 @@ from uplift.rollout.journal import (
     read,
 )
 from uplift.rollout.run import abort
-from uplift.spec.errors import UpliftError, UsageError
+from uplift.spec.errors import Exit, UpliftError, UsageError
 from uplift.spec.rollout.policy import Hook, Policy
+from uplift.verify.run import Request, Verdict
 
 REQUEST = {"waves": [["h1"], ["h2"]], "inventory": "i.py", "deploys": ["d.py"], "actor": "me"}
 
@@ -235,6 +237,28 @@ def test_the_history_tells_of_the_runs_beside_a_journal_that_cannot_be_read(
     output, errors = capsys.readouterr()
     assert [one["run"] for one in json.loads(output)] == [good.folder.name]
     assert f"{broken.folder.name}/journal.jsonl" in errors
+
+
+def test_the_gate_tests_the_hosts_of_the_wave_and_no_group_that_is_called_like_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [
+        InventoryHost("web", ("all",)),
+        InventoryHost("web-1", ("web",)),
+        InventoryHost("a[1]", ("web",)),
+        InventoryHost("@local", ("web",)),
+    ]
+    tested: list[list[str]] = []
+
+    def tests(request: Request) -> Verdict:
+        tested.append([host.name for host in select(found, request.limit, "i.py")])
+        return Verdict({"hosts": []}, Exit.DONE)
+
+    monkeypatch.setattr("uplift.rollout.gate.run", tests)
+    gate = Gate("i.py", ["tests"], tmp_path / "gate")
+    for names in (["web"], ["a[1]", "@local"]):
+        gate.failures(names, "wave-1-before")
+    assert tested == [["web"], ["a[1]", "@local"]]
 
 
 def program(tmp_path: Path, text: str) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import subprocess
@@ -94,6 +95,17 @@ def select(
             raise UsageError(_nothing(inventory, pattern, found, groups))
         chosen |= matches
     return [host for host in found if host.name in chosen]
+
+
+def exactly(name: str) -> str:
+    """Return the ``--limit`` that selects one host, also where a group has its name.
+
+    Args:
+        name: of the host.
+    """
+    # In brackets a letter is a pattern, which no group is called like.
+    first = f"[{name[0]}]" if name[0] not in "[*?" else glob.escape(name[0])
+    return first + glob.escape(name[1:])
 
 
 def _nothing(inventory: str, pattern: str, found: Sequence[InventoryHost], groups: set[str]) -> str:

@@ -14,7 +14,7 @@ from uplift.facts import app as reading
 from uplift.remote.applications import having
 from uplift.remote.connection import Connection
 from uplift.remote.fleet import Fleet
-from uplift.remote.inventory import InventoryHost
+from uplift.remote.inventory import InventoryHost, exactly
 from uplift.rollout.engine import Tell
 from uplift.rollout.plan import look
 from uplift.rollout.run import Request, begin, waves
@@ -143,7 +143,7 @@ def roll_back(
         code = _looked(inventory, data, limit)
         return Result(before, (), Exit(code) if code in set(Exit) else Exit.FAILED)
     hosts = tuple(host for host, _ in apps)
-    names = tuple(host.name for host in hosts)
+    names = tuple(exactly(host.name) for host in hosts)
     request = Request(inventory, hosts, (DEPLOY,), policy, names, data)
     if len(waves(request)) > 1:
         _ask(request)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import json
 import os
 import selectors
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from uplift import events
 from uplift.facts.expected import EXPECTED
+from uplift.remote.inventory import exactly
 from uplift.rollout.names import HOSTS, OBSERVER
 from uplift.spec.errors import Exit, UsageError
 from uplift.spec.rollout.event import Event
@@ -126,8 +126,7 @@ def command(
     # Without --json pyinfra asks a person whether to go on when a host fails in a dry run.
     words += ["--dry", "--json"] if dry else ["-y"]
     for name in hosts:
-        # pyinfra takes it for a pattern.
-        words += ["--limit", glob.escape(name)]
+        words += ["--limit", exactly(name)]
     for key, value in data.items():
         # As JSON: pyinfra would read 1.10 as a number.
         words += ["--data", f"{key}={json.dumps(value)}"]

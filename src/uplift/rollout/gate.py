@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from uplift.remote.inventory import exactly
 from uplift.spec.errors import UsageError
 from uplift.spec.rollout.gate import Comparison, Failure, compared, failures
 from uplift.verify.run import Request, run
@@ -53,7 +54,7 @@ class Gate:
         self.folder.mkdir(mode=0o700, exist_ok=True)
         request = Request(
             self.inventory,
-            limit=tuple(hosts),
+            limit=tuple(exactly(name) for name in hosts),
             expression=expression,
             tests=self.tests,
             junit=str(self.folder / f"{name}.xml"),
