@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import subprocess
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from uplift.cli.main import run as uplift
 from uplift.cli.status import age
+from uplift.facts import status as reading
 from uplift.spec.app.models import App
 from uplift.spec.errors import Exit
+from uplift.spec.kept import RUNS
 from uplift.spec.rollout.drift import Finding, findings
 from uplift.spec.rollout.plan import HostPlan, Plan, Step
 from uplift.spec.rollout.status import HostStatus, Managed, Row, parse
@@ -94,7 +99,7 @@ GREEN = container("console-green", labels={"io.uplift.subject": "console"}, heal
 
 def test_an_application_is_told_by_proxy_container_and_record_together() -> None:
     ledger = json.dumps({"run": "R1", "hosts": {"web-1": "committed"}, "outcome": "done"})
-    found = parse("web-1", [console()], said(GREEN, more=(release(), f"ledger {packed(ledger)}")))
+    found = parse("web-1", [console()], said(GREEN, more=(release(), f"last {packed(ledger)}")))
     assert found.rows == (
         Row(
             host="web-1",
@@ -178,10 +183,41 @@ def test_a_script_that_was_cut_off_is_no_status() -> None:
         parse("web-1", [], said()[:-1])
 
 
+LEDGER = {"run": "R1", "hosts": {"web-1": "committed"}, "outcome": "done"}
+MARK = {"token": 8, "kind": "done", "at": 1.0, "run": "R2"}
+
+
+@pytest.mark.parametrize(
+    ("files", "gate"),
+    [
+        # From the one that was written first to the one that was written last.
+        ({"R1": [{**MARK, "run": "R1"}], "ledger": [LEDGER]}, "committed (R1)"),
+        ({"ledger": [LEDGER], "R2": [{**MARK, "kind": "intent"}, MARK]}, "done, not ended (R2)"),
+        ({"R2": [MARK]}, "done, not ended (R2)"),
+        ({"R2": [MARK], "ledger": [LEDGER, {**LEDGER, "run": "R2"}]}, "committed (R2)"),
+        ({}, ""),
+    ],
+    ids=["ended", "killed", "first", "resumed", "none"],
+)
+def test_the_gate_is_that_of_the_run_that_came_last_also_when_it_has_not_ended(
+    files: dict[str, list[dict[str, Any]]], gate: str, tmp_path: Path
+) -> None:
+    for number, (name, records) in enumerate(files.items()):
+        file = tmp_path / f"{name}.jsonl"
+        file.write_text("".join(f"{json.dumps(one)}\n" for one in records))
+        os.utime(file, (number, number))
+    (tmp_path / "R2").mkdir()
+    script = reading.LAST.replace(RUNS, str(tmp_path))
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    found = parse("web-1", [], said(container("redis"), more=tuple(done.stdout.splitlines())))
+    assert found.rows[0].gate == gate
+
+
 @pytest.mark.parametrize("line", ["no json", "[]", '{"hosts": {}}'])
-def test_a_broken_ledger_is_told_and_no_error(line: str) -> None:
-    found = parse("web-1", [], said(container("redis"), more=(f"ledger {packed(line)}",)))
-    assert found.rows[0].gate in ("the ledger's last line cannot be read", "")
+def test_a_broken_record_is_told_and_no_error(line: str) -> None:
+    found = parse("web-1", [], said(container("redis"), more=(f"last {packed(line)}",)))
+    assert found.rows[0].gate in ("the last record of a rollout cannot be read", "")
 
 
 @pytest.mark.parametrize(

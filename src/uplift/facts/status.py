@@ -5,7 +5,7 @@ from __future__ import annotations
 from uplift.facts import app, job
 from uplift.spec.app.owner import OWNERS
 from uplift.spec.container.models import OURS
-from uplift.spec.rollout.status import LEDGER
+from uplift.spec.kept import RUNS
 from uplift.spec.uv import CURRENT
 
 # A job that is at work is told, not waited for.
@@ -21,6 +21,12 @@ _SHAPE = (
     '"started":{{json .State.StartedAt}}}'
 )
 
+# The ledger has a line of each run that has ended; one that has not is the last to have written.
+LAST = f"""
+last=$(ls -t {RUNS}/*.jsonl 2>/dev/null | head -n 1)
+[ ! -s "$last" ] || echo "last $(tail -n 1 "$last" | base64 -w 0)"
+""".strip()
+
 _OWN = rf"""
 export LC_ALL=C PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 dk() {{ timeout 60 docker -H unix:///var/run/docker.sock "$@" 2>/dev/null; }}
@@ -31,7 +37,7 @@ for one do names="$names $one $one-blue $one-green"; done
 echo "containers $(dk inspect --type container --format '{_SHAPE}' $names | base64 -w 0)"
 link=$(readlink {CURRENT} 2>/dev/null); echo "uv ${{link##*/}}"
 {OWNERS}
-[ ! -s {LEDGER} ] || echo "ledger $(tail -n 1 {LEDGER} | base64 -w 0)"
+{LAST}
 """
 
 READ = f"{_BUSY}\n{_OWN}\n{app.text(':')}"

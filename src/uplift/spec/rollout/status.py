@@ -18,9 +18,6 @@ from uplift.spec.base import Block
 from uplift.spec.container.models import OURS
 from uplift.spec.container.state import by_word
 
-LEDGER = "/var/lib/uplift/runs/ledger.jsonl"
-"""On each host: one line for each rollout that it was in."""
-
 GOOD = frozenset({"healthy", "running", "installed"})
 
 
@@ -42,7 +39,8 @@ class Row(Block):
         state: ``healthy``, ``unhealthy``, ``starting``, ``running`` (no health check), ``exited``
             and Docker's other words; ``absent``; ``installed`` for a tool.
         since: when the container was started, as Docker says it.
-        gate: what came of the last rollout on this host, with the run's id; empty without one.
+        gate: what came of the last rollout on this host, or how far it is, with the run's id; empty
+            without one.
         notes: what is not as it should be, or still under way.
     """
 
@@ -123,7 +121,7 @@ def parse(host: str, apps: Sequence[App], lines: Iterable[str]) -> HostStatus:
     known = list(lines)
     found, state = by_word(known, "the status"), parse_apps(known)
     containers = {one["name"].removeprefix("/"): one for one in _containers(found)}
-    gate = _gate(host, _text(found, "ledger"))
+    gate = _gate(host, _text(found, "last"))
     rows = [_app(host, one, state, containers, gate) for one in apps]
     own = {one.name_in(slot) for one in apps for slot in SLOTS}
     owners = parse_owners(found.get("owner", ()))
@@ -157,13 +155,15 @@ def _text(found: Mapping[str, list[list[str]]], word: str) -> str:
 
 
 def _gate(host: str, line: str) -> str:
-    """Return what came of the last rollout, from its line in the ledger."""
+    """Return what came of the last rollout, from its line in the ledger or its own last record."""
     try:
         last = json.loads(line) if line else {}
+        if last.get("kind"):
+            return f"{last['kind']}, not ended ({last['run']})"
         state = last.get("hosts", {}).get(host) or last.get("outcome") or ""
         return f"{state} ({last['run']})" if last else ""
     except (ValueError, KeyError, AttributeError, TypeError):
-        return "the ledger's last line cannot be read"
+        return "the last record of a rollout cannot be read"
 
 
 def _label(container: Mapping[str, Any], name: str) -> str:
