@@ -145,7 +145,7 @@ def resume(run: str, tell: Tell) -> Result:
         policy = Policy.parse(request["policy"], path="policy", source="the run's journal")
         # They are no part of the hash: a run may go on with better tests, but not without them.
         Gate(request["inventory"], policy.gate, Path()).check()
-        _tell_known(journal.run, tell)
+        _tell_known(journal.run.following({"kind": "resumed", "at": journal.run.last}), tell)
         return _carried(journal, hosts, tell, "resume")
 
 

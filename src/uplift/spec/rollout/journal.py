@@ -207,11 +207,11 @@ class Run:
         return replace(self, **known.get(kind, {}))
 
     def _again(self) -> Mapping[str, Step]:
-        """Return the hosts for one more try: of one that was lost untouched nothing is known."""
-        return {
-            name: "waiting" if step == "unreachable" and name not in self.changing else step
-            for name, step in self.hosts.items()
-        }
+        """Return the hosts for one more try: of those that were lost it is told anew who is."""
+        known: dict[str, Step] = dict(self.hosts)
+        for name in self.at("unreachable"):
+            known[name] = "intent" if name in self.changing else "waiting"
+        return known
 
 
 def _more(
