@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import selectors
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -358,6 +359,7 @@ def test_a_deploy_that_raises_leaves_the_host_unfinished_and_tells_the_error(wat
     found, _ = watched("raise RuntimeError('a slip')")
     assert found.hosts["@local"].state is State.UNFINISHED
     assert "a slip" in found.text
+    assert found.hosts["@local"].text == "RuntimeError: a slip"
 
 
 def test_a_refusal_of_settings_is_an_error_of_usage_in_its_own_words(watched: Run) -> None:
@@ -406,7 +408,37 @@ def test_a_run_is_stopped_at_once_when_that_is_asked_for(watched: Run) -> None:
 def test_a_run_in_which_nothing_happens_any_more_is_given_up(watched: Run) -> None:
     found, _ = watched(TWO.format(command="sleep 120"), quiet=15)
     assert found.hosts["@local"].operation == "A command"
-    assert "nothing happened for 15 s" in found.text
+    words = "nothing happened for 15 s (A command on @local): the run was given up"
+    assert words in found.text
+    assert found.hosts["@local"].text == words
+
+
+def test_where_pyinfra_is_killed_the_signal_is_named(watched: Run) -> None:
+    def kill(event: Event) -> None:
+        if (event.kind, event.operation) == ("host-start", "A command"):
+            os.kill(pids[0], signal.SIGKILL)
+        elif event.kind == "begun":
+            pids.append(event.data["pid"])
+
+    pids: list[int] = []
+    found, _ = watched(TWO.format(command="sleep 120"), on_event=kill)
+    assert found.hosts["@local"].text == "pyinfra was ended by signal 9"
+
+
+def test_a_host_that_waits_for_a_silent_one_is_told_of_with_its_name() -> None:
+    found = tally(
+        begun("a", "b"),
+        prepared("a", x=True, y=True),
+        prepared("b", x=True, y=True),
+        Event("host-start", "a", "x"),
+        Event("host-start", "b", "x"),
+        Event("host-success", "b", "x"),
+        code=-2,
+        **{"": ["nothing happened for 9 s (x on a): the run was given up"]},
+    )
+    words = [(one.operation, one.text) for one in found.hosts.values()]
+    said = "nothing happened for 9 s (x on a): the run was given up"
+    assert words == [("x", said), ("", said)]
 
 
 def test_the_child_ends_when_its_listener_raises(watched: Run) -> None:

@@ -95,7 +95,9 @@ def run(
         code, given_up = _watch(words, (stdout, output), ours, take, stop, quiet)
     said = by_host(_lines(log, start), hosts)
     if given_up:
-        said.setdefault("", []).append(f"nothing happened for {quiet:g} s: the run was given up")
+        said.setdefault("", []).append(_given_up(tally, quiet))
+    elif code < 0 and not (stop and stop.is_set()):
+        said.setdefault("", []).append(f"pyinfra was ended by signal {-code}")
     if code == Exit.USAGE:
         raise UsageError(_refusal(said.get("", [])))
     return tally.outcome(code, time.monotonic() - begun, said)
@@ -247,6 +249,12 @@ def _end(child: subprocess.Popen[bytes]) -> None:
                 child.wait(CLEAN_UP_LIMIT)
             except subprocess.TimeoutExpired:
                 continue
+
+
+def _given_up(tally: Tally, quiet: float) -> str:
+    """Say that nothing happened any more, and where: every host waits for the silent ones."""
+    where = "; ".join(f"{one} on {', '.join(hosts)}" for one, hosts in tally.running.items())
+    return f"nothing happened for {quiet:g} s{f' ({where})' if where else ''}: the run was given up"
 
 
 def _refusal(said: Sequence[str]) -> str:

@@ -132,6 +132,15 @@ class Tally:
         """Return whether pyinfra reached any host."""
         return self._reached is not None
 
+    @property
+    def running(self) -> dict[str, list[str]]:
+        """Return the operations that have begun and not ended, each with its hosts."""
+        found: dict[str, list[str]] = {}
+        for name, host in self._hosts.items():
+            if host.running:
+                found.setdefault(host.running, []).append(name)
+        return found
+
     def take(self, event: Event) -> None:
         """Note one event."""
         if event.kind == Kind.BEGUN:
@@ -189,15 +198,22 @@ class Tally:
             lasted: seconds.
             said: what pyinfra printed of each host, in order; of no host under ``""``.
         """
+        general = said.get("", ())
         hosts = {
-            name: self._host(name, found, said.get(name, ())) for name, found in self._hosts.items()
+            name: self._host(name, found, said.get(name, ()), general)
+            for name, found in self._hosts.items()
         }
         cut = any(one.state is State.UNFINISHED for one in hosts.values())
-        text = "" if self.begun and not cut else "\n".join(said.get("", ())[-20:])
+        text = "" if self.begun and not cut else "\n".join(general[-20:])
         return Outcome(hosts, code, lasted, text, tuple(self._operations))
 
-    def _host(self, name: str, found: _Host, said: Sequence[str]) -> HostOutcome:
+    def _host(
+        self, name: str, found: _Host, said: Sequence[str], general: Sequence[str]
+    ) -> HostOutcome:
         state, operation, text = self._verdict(name, found, said)
+        if state is State.UNFINISHED and general:
+            # What cut the run short is said last, and of no host.
+            text = general[-1]
         return HostOutcome(
             name,
             state,
