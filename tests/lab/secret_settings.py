@@ -27,6 +27,9 @@ HTTPServer(("", 8000), Handler).serve_forever()
 MADE = "influxdb.tokens[].secret"
 """InfluxDB makes this one; another block's place refers to it."""
 
+HOOK = "rollout.hooks[].url"
+"""An address, of which only the host is shown."""
+
 
 def fields(model: type[BaseModel]) -> set[str]:
     """Return every place of a model that takes a secret, as ``users[].password``."""
@@ -82,6 +85,8 @@ def values(keys: Mapping[str, str]) -> dict[str, str]:
         made[place] = key.private_bytes(
             Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()
         ).decode()
+    # Nobody is there: that it could not be told is a warning.
+    made[HOOK] = f"http://127.0.0.1:9/{secrets.token_hex(16)}"
     # The same server is spoken to with it.
     made["backups.influxdb.token"] = made["influxdb.setup.token"]
     made |= keys
@@ -127,6 +132,7 @@ def shared() -> dict[str, Any]:
     """Return what every host has."""
     users = "clients.users[]"
     return {
+        "rollout": {"hooks": [{"at": "end", "url": ref(HOOK)}]},
         "docker": {"insecure_registries": ["registry:5000"]},
         "redis": {"image": "registry:5000/redis:8", "password": ref("redis.password")},
         "clients": {

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import resource
+import secrets
 import sys
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +17,7 @@ from typing import Any
 import pytest
 
 from uplift.cli.main import run
+from uplift.cli.watching import watch
 from uplift.remote.inventory import InventoryHost, select
 from uplift.rollout import hooks
 from uplift.rollout.approval import approve
@@ -29,8 +33,10 @@ from uplift.rollout.journal import (
     read,
 )
 from uplift.rollout.run import abort
+from uplift.secrets.providers import variable
 from uplift.spec.errors import Exit, UpliftError, UsageError
 from uplift.spec.rollout.policy import Hook, Policy
+from uplift.spec.secret import secret
 from uplift.verify.run import Request, Verdict
 
 REQUEST = {"waves": [["h1"], ["h2"]], "inventory": "i.py", "deploys": ["d.py"], "actor": "me"}
@@ -314,11 +320,80 @@ def test_what_a_late_hook_has_begun_is_ended_with_it(tmp_path: Path) -> None:
         time.sleep(0.05)
 
 
-def test_a_hook_at_an_address_never_shows_more_than_the_host() -> None:
+@pytest.fixture
+def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, list[bytes]]]:
+    """Something that hooks can speak to: what it answers is in the path, what it heard a list."""
+    heard: list[bytes] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            heard.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(int(self.path.rpartition("/")[2]))
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *given: object) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"127.0.0.1:{server.server_port}", heard
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(("code", "said"), [(204, ""), (500, "answered 500")])
+def test_a_hook_at_a_secret_address_is_posted_the_facts_and_shows_the_host_alone(
+    code: int,
+    said: str,
+    address: tuple[str, list[bytes]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    host, heard = address
+    token = secrets.token_hex(16)
+    monkeypatch.setenv(variable("hooks/team"), f"http://me:{token}@{host}/{token}/{code}")
     problems: list[str] = []
-    hook = Hook(at="end", url="http://user:canary@127.0.0.1:9/path/canary", timeout=5)
+    hook = Hook.parse({"at": "end", "url": secret("hooks/team")}, path="hook")
+    hooks.call([hook], "end", {"run": "r1"}, problems.append)
+    assert [json.loads(one) for one in heard] == [{"moment": "end", "run": "r1"}]
+    assert problems == ([f"hook at {host}: {said}"] if said else [])
+
+
+@pytest.mark.parametrize("value", [None, "team", "ftp://canary", "https://[canary"])
+def test_a_secret_address_that_is_missing_or_none_is_refused_before_the_start(
+    value: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if value:
+        monkeypatch.setenv(variable("hooks/team"), value)
+    hook = Hook.parse({"at": "end", "url": secret("hooks/team")}, path="hook")
+    with pytest.raises(UsageError, match="hooks/team") as refused:
+        hooks.check([hook])
+    assert "canary" not in str(refused.value)
+    problems: list[str] = []
     hooks.call([hook], "end", {}, problems.append)
+    assert "hooks/team" in problems[0]
+
+
+def test_of_a_plain_address_of_a_hook_no_output_shows_more_than_the_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = [{"at": "end", "url": "http://127.0.0.1:9/services/canary"}]
+    policy = Policy.parse({"hooks": told}, path="rollout")
+    request = {**REQUEST, "policy": policy.model_dump(mode="json")}
+    with watch(want_json=True) as seen, Journal.begin(request, seen.tell) as journal:
+        problems: list[str] = []
+        hooks.call(policy.hooks, "end", {}, problems.append)
     assert problems == ["hook at 127.0.0.1:9: ConnectionError"]
+    assert run(["show", "--json"]) == 0
+    output = capsys.readouterr().out
+    assert output.count("http://127.0.0.1:9/...") == 2
+    assert "canary" not in output
+    # A run that is resumed still knows it.
+    assert Policy.parse(journal.run.request["policy"], path="policy") == policy
 
 
 def test_the_hash_of_a_run_follows_deploys_settings_and_data(

@@ -15,6 +15,7 @@ from uplift.cli.watching import denied, words
 from uplift.rollout.journal import all_runs, found, read, records
 from uplift.spec.errors import Exit
 from uplift.spec.rollout.journal import Run
+from uplift.spec.rollout.policy import shown
 
 
 @click.command()
@@ -71,7 +72,7 @@ def show(run: str, want_json: bool) -> None:
     """Show what RUN (the last one) did, step by step."""
     folder = found(run)
     if want_json:
-        as_json({**_plain(read(folder)), "records": list(records(folder))})
+        as_json({**_plain(read(folder)), "records": [shown(one) for one in records(folder)]})
         return
     told = read(folder)
     for record in records(folder):

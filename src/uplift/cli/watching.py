@@ -16,6 +16,7 @@ from rich.text import Text
 
 from uplift.cli.output import progress
 from uplift.rollout.child import Event
+from uplift.spec.rollout.policy import shown
 
 _COLOURS = {
     "committed": "green",
@@ -117,7 +118,7 @@ class JsonLines(_Context):
         event = record.get("event")
         if isinstance(event, Event):
             record = {"kind": "event", "at": event.at, "event": json.loads(event.line())}
-        print(json.dumps(record), flush=True)
+        print(json.dumps(shown(record)), flush=True)
 
 
 class Lines(_Context):

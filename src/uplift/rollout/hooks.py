@@ -12,8 +12,10 @@ from typing import Any
 
 import requests
 
-from uplift.spec.errors import UpliftError
-from uplift.spec.rollout.policy import Hook, Moment
+from uplift.secrets import resolve
+from uplift.spec.errors import UpliftError, UsageError
+from uplift.spec.rollout.policy import Hook, Moment, address, host
+from uplift.spec.secret import SecretRef
 
 OUTPUT_SHOWN = 400  # characters
 
@@ -88,12 +90,40 @@ def _end(process: subprocess.Popen[str]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
+def check(hooks: Iterable[Hook]) -> None:
+    """Refuse hooks that cannot be told of anything, before the first moment.
+
+    Args:
+        hooks: of the policy.
+
+    Raises:
+        UsageError: a secret address is missing, or is none.
+    """
+    for hook in hooks:
+        if isinstance(hook.url, SecretRef):
+            _address(hook.url)
+
+
+def _address(url: str | SecretRef) -> str:
+    if isinstance(url, str):
+        return url
+    found = resolve(url).reveal()
+    try:
+        address(found)
+    except ValueError as error:
+        raise UsageError(f"the hook at {url}: {error}") from None
+    return found
+
+
 def _posted(hook: Hook, text: str) -> str:
-    # Where it goes may hold a token: only the host is shown.
-    name = f"hook at {hook.url.split('/')[2].rpartition('@')[2]}"
+    try:
+        url = _address(hook.url)
+    except UsageError as error:
+        return str(error)
+    name = f"hook at {host(url)}"
     try:
         answer = requests.post(
-            hook.url,
+            url,
             data=text,
             headers={"Content-Type": "application/json"},
             timeout=hook.timeout,

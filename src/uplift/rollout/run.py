@@ -11,7 +11,7 @@ from typing import Any
 from uplift.controller import person
 from uplift.remote import inventory as inventories
 from uplift.remote.inventory import InventoryHost
-from uplift.rollout import marks, revert
+from uplift.rollout import hooks, marks, revert
 from uplift.rollout.access import Attempt, LostError, StaleError, connected
 from uplift.rollout.engine import PLAN, Engine, Stop, Tell
 from uplift.rollout.gate import Gate
@@ -77,10 +77,11 @@ def waves(request: Request) -> tuple[tuple[str, ...], ...]:
         request: what is asked for.
 
     Raises:
-        UsageError: a deploy file or a test is not there, or waves are wrong.
+        UsageError: a deploy file, a test or a hook's address is not there, or waves are wrong.
     """
     check_deploys(request.deploys)
     Gate(request.inventory, request.policy.gate, Path()).check()
+    hooks.check(request.policy.hooks)
     planned = request.plan.waves if request.plan else ()
     found = planned or divided(request.hosts, request.policy.waves)
     late = [number for number in request.policy.pause_after if number >= len(found)]
@@ -145,6 +146,7 @@ def resume(run: str, tell: Tell) -> Result:
         policy = Policy.parse(request["policy"], path="policy", source="the run's journal")
         # They are no part of the hash: a run may go on with better tests, but not without them.
         Gate(request["inventory"], policy.gate, Path()).check()
+        hooks.check(policy.hooks)
         _tell_known(journal.run.following({"kind": "resumed", "at": journal.run.last}), tell)
         return _carried(journal, hosts, tell, "resume")
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from uplift.spec.base import Block
 from uplift.spec.duration import seconds
 from uplift.spec.rollout.budget import Budget
+from uplift.spec.secret import SecretRef
 
 OnFailure = Literal["hold", "revert-wave", "revert-fleet"]
 Moment = Literal["start", "wave-end", "failure", "end"]
@@ -50,22 +53,80 @@ def _words(value: object) -> object:
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 
 
+def address(url: str) -> SplitResult:
+    """Return the parts of an address that a hook can be at.
+
+    Args:
+        url: as it was written.
+
+    Raises:
+        ValueError: it is none; what was found is not in the words.
+    """
+    try:
+        found = urlsplit(url)
+    except ValueError:
+        found = SplitResult("", "", "", "", "")
+    if found.scheme not in ("http", "https") or not found.netloc:
+        msg = "no address: write http:// or https://, and a host"
+        raise ValueError(msg) from None
+    return found
+
+
+def host(url: str) -> str:
+    """Return what may be shown of the address of a hook; the rest may be a token.
+
+    Args:
+        url: an address.
+    """
+    return address(url).netloc.rpartition("@")[2]
+
+
+def shown(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a record of the journal as it may be printed: of addresses of hooks, the hosts.
+
+    Args:
+        record: any; it stays as it is.
+    """
+    hooks = record.get("request", {}).get("policy", {}).get("hooks", ())
+    if not hooks:
+        return record
+    told = [
+        {**one, "url": f"{address(one['url']).scheme}://{host(one['url'])}/..."}
+        if isinstance(one["url"], str) and one["url"]
+        else one
+        for one in hooks
+    ]
+    request = record["request"]
+    return {**record, "request": {**request, "policy": {**request["policy"], "hooks": told}}}
+
+
 class Hook(Block):
     """A program or an address that is told of a moment, with the facts as JSON.
 
     Args:
         at: the moment.
         run: program with its arguments; it reads the facts from standard input.
-        url: address that the facts are posted to.
+        url: address that the facts are posted to; a reference where it holds a token.
         timeout: seconds; a hook that takes longer has failed.
         required: a failure of the hook is one of the run (only at start and wave-end).
     """
 
     at: Moment
     run: tuple[str, ...] = ()
-    url: str = Field(default="", pattern=r"^(https?://.*)?$")
+    url: str | SecretRef = ""
     timeout: Annotated[Length, Field(ge=1)] = 30
     required: bool = False
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, url: str | SecretRef) -> str | SecretRef:
+        if isinstance(url, str) and url and "@" in address(url).netloc:
+            msg = (
+                "it holds a password: store the address with `uplift secrets set hooks/team`, and "
+                "write secret('hooks/team')"
+            )
+            raise ValueError(msg)
+        return url
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
