@@ -105,7 +105,14 @@ def begun(monkeypatch: pytest.MonkeyPatch, folder: Path, waves: str) -> list[str
     monkeypatch.setattr(run, "begin", started)
     policy = Policy.parse({"waves": waves}, path="")
     try:
-        roll_back("i.py", "console", "uv", policy=policy, tell=lambda one: None, dry_run=False)
+        roll_back(
+            "i.py",
+            "console",
+            "uv",
+            policy=lambda hosts: policy,
+            tell=lambda one: None,
+            dry_run=False,
+        )
     except UpliftError as error:
         done.append(str(error))
     return done
@@ -145,7 +152,7 @@ def test_of_a_rollback_that_was_interrupted_what_hosts_serve_now_is_told_if_any_
         "i.py",
         "console",
         OLD.id,
-        policy=Policy(waves=("100%",)),
+        policy=lambda hosts: Policy(waves=("100%",)),
         tell=lambda one: None,
         dry_run=False,
     )

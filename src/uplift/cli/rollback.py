@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 import click
@@ -10,12 +10,18 @@ from rich.markup import escape
 from rich.table import Table
 
 from uplift.cli.output import as_json, error, results
+from uplift.cli.policy import policy as policy_of
 from uplift.cli.watching import watch
+from uplift.remote.inventory import InventoryHost
 from uplift.rollback.run import Listing, Result, arrived, listed, roll_back
 from uplift.spec.app.release import Release
 from uplift.spec.container.image import Reference, brief
 from uplift.spec.errors import Exit
 from uplift.spec.rollout.policy import OnFailure, Policy
+from uplift.spec.rollout.waves import divided, naming
+
+ALL = ("100%",)
+"""At once, unless somebody says otherwise: what is gone back to has run there before."""
 
 
 @click.command()
@@ -29,10 +35,12 @@ from uplift.spec.rollout.policy import OnFailure, Policy
 )
 @click.option("--list", "list_", is_flag=True, help="Show the releases that each host has.")
 @click.option("--limit", multiple=True, help="Only this group, or hosts whose name matches.")
-@click.option("--waves", default="100%", show_default=True, help="As for `uplift rollout`.")
-@click.option("--gate", multiple=True, help="Tests before and after each wave.")
-@click.option("--bake", default="0s", help="Time for which a wave must stay good, as 30s.")
-@click.option("--on-failure", type=click.Choice(get_args(OnFailure)), default="hold")
+@click.option("--waves", metavar="WORDS", help="As for `uplift rollout` (default: 100%).")
+@click.option("--gate", multiple=True, help="Tests before and after each wave (default: none).")
+@click.option("--no-gate", is_flag=True, help="No tests, whatever the settings say.")
+@click.option("--bake", metavar="TIME", help="Time for which a wave must stay good, as 30s.")
+@click.option("--on-failure", type=click.Choice(get_args(OnFailure)))
+@click.option("--policy", "file", type=click.Path(dir_okay=False), help="YAML file of all of it.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, on every host.")
 @click.option("--ignore-schema", is_flag=True, help="Do not ask whether the schema is ahead.")
 @click.option("--json", "want_json", is_flag=True, help="Print the results as JSON.")
@@ -42,19 +50,17 @@ def rollback(
     to: str,
     list_: bool,
     limit: tuple[str, ...],
-    waves: str,
-    gate: tuple[str, ...],
-    bake: str,
-    on_failure: str,
     dry_run: bool,
     ignore_schema: bool,
     want_json: bool,
+    **said: Any,
 ) -> int:
     """Take APP on the hosts of INVENTORY back to a release as it was.
 
     Image, settings, environment, own files and secrets are those of the release. Nothing is begun
     unless every host can be reached and has the release. It is a rollout like any other, with
     locks, a journal, waves and gates: `uplift history` lists it, `uplift resume` goes on with it.
+    The block `rollout` of the group data holds for it as well; options come first.
 
     \b
     Exit codes: 0 done, or nothing to do · 1 failed, and every host is as before
@@ -65,15 +71,13 @@ def rollback(
         found = listed(inventory, app, limit)
         _show_list(app, found, want_json)
         return Exit.DONE if all(one.reached for one in found) else Exit.HELD
-    said = {"waves": waves, "gate": gate, "bake": bake, "on_failure": on_failure}
-    policy = Policy.parse(said, path="", source="command line")
     with watch(want_json=False) as seen:
         result = roll_back(
             inventory,
             app,
             to,
             limit,
-            policy=policy,
+            policy=lambda hosts: _policy(inventory, hosts, said),
             tell=seen.tell,
             dry_run=dry_run,
             schema=not ignore_schema,
@@ -83,6 +87,14 @@ def rollback(
     else:
         _show(result)
     return result.exit_code
+
+
+def _policy(inventory: str, hosts: Sequence[InventoryHost], said: Mapping[str, Any]) -> Policy:
+    """Return the policy, without waves and pauses of settings that are about other hosts."""
+    found = policy_of(inventory, hosts, said, {"waves": ALL})
+    waves = found.waves if said["waves"] is not None else naming(hosts, found.waves) or ALL
+    number = len(divided(hosts, waves))
+    return found.but(waves=waves, pause_after=[one for one in found.pause_after if one < number])
 
 
 def _show_list(app: str, found: Sequence[Listing], want_json: bool) -> None:

@@ -9,17 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 from rich.markup import escape
 from rich.table import Table
 
 from uplift.cli.output import error, progress, results
 from uplift.cli.plan import pairs
+from uplift.cli.policy import policy as policy_of
 from uplift.cli.watching import said, watch
 from uplift.remote import inventory as inventories
-from uplift.remote.inventory import InventoryHost
 from uplift.rollout.run import Request, Result, begin, described, waves
-from uplift.settings import Settings, files_of, from_data
 from uplift.spec.container.image import Reference
 from uplift.spec.errors import Exit, UpliftError, UsageError
 from uplift.spec.rollout import Policy
@@ -83,7 +81,8 @@ def rollout(
     if not inventory or not deploys:
         raise UsageError("name an inventory and at least one deploy file, or a plan by --plan")
     hosts = tuple(inventories.hosts(inventory, limit))
-    policy = _policy(inventory, hosts, said)
+    gate = {"gate": (VERIFY,)} if Path(VERIFY).is_dir() else {}
+    policy = policy_of(inventory, hosts, said, gate)
     request = Request(
         inventory, hosts, deploys, policy, limit, plan.data if plan else pairs(data), plan
     )
@@ -155,59 +154,6 @@ def _serves(serving: Mapping[str, Any] | UpliftError | None) -> str:
         for name, one in serving["apps"].items()
     ]
     return ", ".join([*apps, f"uv {serving['uv']}"] if serving["uv"] else apps) or "-"
-
-
-def _policy(inventory: str, hosts: Sequence[InventoryHost], said: Mapping[str, Any]) -> Policy:
-    """Return the policy: the command line before a file before the group data."""
-    settings = [
-        from_data(dict(host.data), files_of(host.data, host.groups, inventory)) for host in hosts
-    ]
-    policy = _from_file(said["file"]) if said["file"] else _from_settings(hosts, settings)
-    gate: tuple[str, ...] | None = said["gate"] or None
-    if said["no_gate"]:
-        gate = ()
-    elif gate is None and not policy.gate and Path(VERIFY).is_dir():
-        gate = (VERIFY,)
-    return policy.but(
-        waves=said["waves"],
-        gate=gate,
-        bake=said["bake"],
-        on_failure=said["on_failure"],
-        partial_revert=said["partial_revert"],
-        budget=_budget(policy, said["budgets"]),
-        skip_unreachable=said["skip_unreachable"],
-        pause_after=said["pause_after"] or None,
-    )
-
-
-def _from_file(file: str) -> Policy:
-    try:
-        return Policy.parse(
-            yaml.safe_load(Path(file).read_text(encoding="utf-8")), path="", source=file
-        )
-    except OSError as wrong:
-        raise UsageError(f"--policy {file}: {wrong.strerror}") from None
-    except yaml.YAMLError as wrong:
-        raise UsageError(f"--policy {file}: {wrong}") from None
-
-
-def _from_settings(hosts: Sequence[InventoryHost], settings: Sequence[Settings]) -> Policy:
-    found: dict[Policy, str] = {}
-    for host, one in zip(hosts, settings, strict=True):
-        found.setdefault(one.rollout or Policy(), host.name)
-    if len(found) > 1:
-        names = " and ".join(found.values())
-        raise UsageError(
-            f"{names} have different `rollout` settings: put the block into group_data/all.py, "
-            "or select hosts that have the same by --limit"
-        )
-    return next(iter(found))
-
-
-def _budget(policy: Policy, given: tuple[str, ...]) -> dict[str, str] | None:
-    if not given:
-        return None
-    return {**policy.budget.model_dump(), **pairs(given, "--budget")}
 
 
 def _planned(

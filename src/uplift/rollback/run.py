@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -104,7 +104,7 @@ def roll_back(
     to: str,
     limit: Sequence[str] = (),
     *,
-    policy: Policy,
+    policy: Callable[[Sequence[InventoryHost]], Policy],
     tell: Tell,
     dry_run: bool,
     schema: bool = True,
@@ -118,7 +118,7 @@ def roll_back(
         app: name of the application.
         to: which release, as for the operation ``app.rolled_back``.
         limit: groups or patterns of host names.
-        policy: waves, tests between them, and what is done when something fails.
+        policy: is called with the hosts: waves, tests between them, what is done at failures.
         tell: is called with what happens.
         dry_run: only look.
         schema: let the application say whether the database's schema is ahead.
@@ -133,19 +133,20 @@ def roll_back(
     if not Path(DEPLOY).is_file():
         raise UsageError(f"there is no {DEPLOY} in {Path.cwd()}: change to the project's folder")
     apps = having(inventory, app, limit)
+    hosts = tuple(host for host, _ in apps)
+    names = tuple(exactly(host.name) for host in hosts)
+    data = {"app": app, "to": to, **({} if schema else {"schema": "ignore"})}
+    request = Request(inventory, hosts, (DEPLOY,), policy(hosts), names, data)
+    count = len(waves(request))
     before = tuple(_listed(apps, to))
     if not all(one.reached for one in before):
         return Result(before, (), Exit.HELD)
     if any(one.error for one in before):
         return Result(before, (), Exit.FAILED)
-    data = {"app": app, "to": to, **({} if schema else {"schema": "ignore"})}
     if dry_run:
         code = _looked(inventory, data, limit)
         return Result(before, (), Exit(code) if code in set(Exit) else Exit.FAILED)
-    hosts = tuple(host for host, _ in apps)
-    names = tuple(exactly(host.name) for host in hosts)
-    request = Request(inventory, hosts, (DEPLOY,), policy, names, data)
-    if len(waves(request)) > 1:
+    if count > 1:
         _ask(request)
     done = begin(request, tell)
     code = done.exit_code

@@ -100,6 +100,22 @@ def divided(hosts: Sequence[Host], words: Iterable[str]) -> tuple[tuple[str, ...
     return tuple(waves)
 
 
+def naming(hosts: Sequence[Host], words: Iterable[str]) -> tuple[str, ...]:
+    """Return the words of waves that are about some hosts: sizes, and names that one of them has.
+
+    Args:
+        hosts: that are selected.
+        words: one a wave.
+    """
+    found = []
+    for word in words:
+        name, _, rest = word.rpartition(":")
+        name = name if _SIZE.fullmatch(rest) else word
+        if not name or _chosen(name, hosts):
+            found.append(word)
+    return tuple(found)
+
+
 def _taken(word: str, hosts: Sequence[Host], left: Sequence[Host]) -> list[Host]:
     name, _, rest = word.rpartition(":")
     try:
@@ -121,16 +137,21 @@ def _last(word: str, hosts: Sequence[Host]) -> Size | None:
 
 
 def _named(name: str, hosts: Sequence[Host]) -> list[Host]:
-    groups = {group for host in hosts for group in host.groups}
-    chosen = [
-        host
-        for host in hosts
-        if (name in host.groups if name in groups else fnmatch(host.name, name))
-    ]
+    chosen = _chosen(name, hosts)
     if not chosen:
+        groups = {group for host in hosts for group in host.groups}
         guess = near_miss(name, [*groups, *(host.name for host in hosts)])
         hint = f", did you mean {guess!r}?" if guess else ""
         raise UsageError(
             f"waves: {name!r} is no size (3, 25%) and none of the selected hosts or groups{hint}"
         )
     return chosen
+
+
+def _chosen(name: str, hosts: Sequence[Host]) -> list[Host]:
+    groups = {group for host in hosts for group in host.groups}
+    return [
+        host
+        for host in hosts
+        if (name in host.groups if name in groups else fnmatch(host.name, name))
+    ]
