@@ -30,7 +30,7 @@ def test_waves_go_in_the_announced_order_and_each_is_verified_before_the_next(
     assert [one["step"] for one in told[-1]["hosts"]] == ["committed"] * 3
     run = told[-1]["run"]
     kept = lines(project.sh("lab-2", f"cat /var/lib/uplift/runs/{run}.jsonl"))
-    assert [one["kind"] for one in kept] == ["intent", "done", "committed"]
+    assert [one["kind"] for one in kept] == ["intent", "done", "verified", "committed"]
     (ledger,) = [
         one
         for one in lines(project.sh("lab-2", "cat /var/lib/uplift/runs/ledger.jsonl"))

@@ -14,11 +14,13 @@ from rich.console import Console
 
 from uplift.cli.rollout import table
 from uplift.remote.inventory import InventoryHost
+from uplift.remote.unreachable import Reason, Unreachable
 from uplift.rollout import revert
 from uplift.rollout import run as runs
 from uplift.rollout.engine import Engine, Stop
 from uplift.rollout.journal import Journal, records
 from uplift.spec.errors import Exit, UpliftError, UsageError
+from uplift.spec.rollout.lock import REFUSED
 from uplift.spec.rollout.outcome import HostOutcome, Outcome, State
 from uplift.spec.rollout.plan import HostPlan, Plan, Read
 from uplift.spec.rollout.policy import Policy
@@ -351,3 +353,102 @@ def test_where_every_host_of_a_wave_has_failed_nobody_says_that_the_gate_is_good
         engine = box(journal, gate=["tests/verify"])
         assert engine._judge(1, [], (), "after") == []
         assert [one["kind"] for one in records(journal.folder)] == ["begun"]
+
+
+def marked(
+    engine: Box, monkeypatch: pytest.MonkeyPatch, **wrong: UpliftError
+) -> list[tuple[tuple[str, ...], list[str]]]:
+    """Let hosts take records; return who got which in one command. Some can take none."""
+    found: list[tuple[tuple[str, ...], list[str]]] = []
+
+    def append(fleet: Any, names: Sequence[str], file: str, *given: Any) -> dict[str, UpliftError]:
+        if file != "ledger":
+            lines = given[0] if isinstance(given[0], list) else [given[0]]
+            found.append((tuple(names), [one["kind"] for one in lines]))
+        return {name: error for name, error in wrong.items() if name in names}
+
+    monkeypatch.setattr("uplift.rollout.marks.append", append)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("bake", "marks"),
+    [(0, [["verified", "committed"]]), (1, [["verified"], ["committed"]])],
+    ids=["no bake", "bake"],
+)
+def test_hosts_are_told_that_they_are_verified_before_they_bake(
+    bake: int, marks: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with begun(tmp_path) as journal:
+        engine = box(journal, bake=bake, gate=["tests"])
+        found = marked(engine, monkeypatch)
+        monkeypatch.setattr(engine.gate, "failures", lambda *given: ())
+        monkeypatch.setattr("uplift.rollout.engine.BAKE_PAUSE", 0.1)
+        engine._wave(1, ["h1"])
+    assert [kinds for _, kinds in found] == [["intent"], ["done"], *marks]
+    kinds = [one["kind"] for one in records(journal.folder)]
+    first = kinds.index("gate")
+    assert kinds[first + 1] == "verified"
+    assert kinds[-1] == "committed"
+    assert ("gate" in kinds[first + 1 :]) is bool(bake)
+
+
+def lost(name: str) -> Unreachable:
+    return Unreachable(name, Reason.LOST, "the connection broke")
+
+
+FULL = UpliftError("h1: no record could be written: No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("error", "step"), [(FULL, "failed"), (lost("h1"), "unreachable")], ids=["full", "lost"]
+)
+@pytest.mark.parametrize("again", [False, True], ids=["first", "again"])
+def test_a_host_that_cannot_take_the_intent_is_not_changed(
+    error: UpliftError, step: str, again: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    earlier = (("intent", {"host": "h1"}), ("failed", {"host": "h1", "changed": []}))
+    with begun(tmp_path, *(earlier if again else ())) as journal:
+        journal.write("resumed", by="me")
+        engine = box(journal, budget={"change_failed": 1, "unreachable": 1}, waves=["2"])
+        changed: list[str] = []
+        monkeypatch.setattr(
+            engine, "apply", lambda hosts, *given, **more: changed.extend(hosts) or good(hosts)
+        )
+        marked(engine, monkeypatch, h1=error)
+        engine._wave(1, ["h1", "h2"])
+    assert changed == ["h2"]
+    run = engine.run
+    assert (run.hosts, run.words) == ({"h1": step, "h2": "committed"}, {"h1": str(error)})
+    # What an earlier attempt may have changed is still to be put back.
+    assert ("h1" in run.touched) is again
+
+
+def good(hosts: Sequence[str]) -> Outcome:
+    return Outcome({name: HostOutcome(name, State.OK) for name in hosts}, 0, 0.0)
+
+
+def test_where_no_host_can_take_the_intent_nothing_is_run_and_nothing_put_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with begun(tmp_path) as journal:
+        engine = box(journal, on_failure="revert-fleet")
+        monkeypatch.setattr(engine, "apply", lambda *given, **more: pytest.fail("changed"))
+        marked(engine, monkeypatch, h1=FULL)
+        with pytest.raises(Stop) as stopped:
+            engine._wave(1, ["h1"])
+        assert runs._answer(engine, stopped.value) == ("refused", Exit.FAILED)
+    assert stopped.value.kind == "change_failed"
+
+
+def test_who_may_not_write_the_intent_has_lost_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with begun(tmp_path) as journal:
+        engine = box(journal)
+        refused = UpliftError(f"h1: no record could be written: {REFUSED}run r2 has it")
+        marked(engine, monkeypatch, h1=refused)
+        monkeypatch.setattr(engine, "apply", lambda *given, **more: pytest.fail("changed"))
+        with pytest.raises(Stop, match="r2 has it") as stopped:
+            engine._wave(1, ["h1"])
+    assert stopped.value.kind == "lock-lost"

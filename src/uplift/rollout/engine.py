@@ -9,6 +9,7 @@ from typing import Any
 
 from uplift.remote.fleet import Fleet
 from uplift.remote.inventory import InventoryHost
+from uplift.remote.unreachable import Unreachable
 from uplift.rollout import child, hooks, marks
 from uplift.rollout.child import HostOutcome, Outcome, State
 from uplift.rollout.gate import Gate
@@ -22,6 +23,7 @@ from uplift.spec.kept import RUN
 from uplift.spec.rollout.budget import Class
 from uplift.spec.rollout.gate import Comparison, Failure
 from uplift.spec.rollout.journal import HostStep, Run
+from uplift.spec.rollout.lock import REFUSED
 from uplift.spec.rollout.plan import HostPlan, load, shared, stale
 from uplift.spec.rollout.policy import Moment, Policy
 
@@ -146,13 +148,19 @@ class Engine:
     ) -> Sequence[str]:
         """Change the hosts of a wave; return those that are good when its time is over."""
         expect = self._expected(todo)
-        self._intend(todo)
+        todo = self._intend(todo)
+        if not todo:
+            return []
         self.step(f"changes {', '.join(todo)}")
         outcome = self.apply(todo, f"wave-{number}", expect=expect)
         good = self._record(todo, outcome)
         self._spend()
         self._check()
         good = self._judge(number, good, before, "after")
+        self.journal.write_each("verified", good)
+        if self.policy.bake:
+            # Else it is told in one command with what comes next.
+            self.mark(good, "verified")
         return self._bake(number, good, before)
 
     def _baseline(self, number: int, todo: Sequence[str]) -> tuple[Failure, ...]:
@@ -194,9 +202,20 @@ class Engine:
             for one in fresh
         }
 
-    def _intend(self, todo: Sequence[str]) -> None:
+    def _intend(self, todo: Sequence[str]) -> list[str]:
+        """Write down, here and on the hosts, that they may change; return those that know it."""
+        fresh = [name for name in todo if name not in self.run.touched]
         self.journal.write_each("intent", todo)
-        self.mark(todo, "intent")
+        problems = self._marked(todo, "intent")
+        for name, error in problems.items():
+            step: HostStep = "unreachable" if isinstance(error, Unreachable) else "failed"
+            facts = {"changed": [], "untouched": name in fresh}
+            self.journal.write(step, host=name, words=str(error), **facts)
+        refused = [str(error) for error in problems.values() if REFUSED in str(error)]
+        if refused:
+            raise Stop("lock-lost", "; ".join(refused))
+        self._spend()
+        return [name for name in todo if name not in problems]
 
     def apply(
         self,
@@ -351,9 +370,11 @@ class Engine:
         return hosts
 
     def _commit(self, number: int, good: Sequence[str]) -> None:
-        self.journal.write_each("verified", good)
         self.journal.write_each("committed", good)
-        self.mark(good, "committed")
+        steps: Sequence[HostStep] = (
+            ("committed",) if self.policy.bake else ("verified", "committed")
+        )
+        self.mark(good, *steps)
         self.hook("wave-end", wave=number)
 
     def _pause(self, number: int) -> None:
@@ -379,22 +400,27 @@ class Engine:
             words = "; ".join(f"{name}: {why}" for name, why in self.lock.trouble.items())
             raise Stop("lock-lost", words)
 
-    def mark(self, names: Sequence[str], step: HostStep, **facts: Any) -> None:
-        """Write a step into the records of hosts; a host that does not answer is told of.
+    def mark(self, names: Sequence[str], *steps: HostStep) -> None:
+        """Write steps into the records of hosts; a host that does not answer is told of.
 
         Args:
             names: of hosts.
-            step: that they have come to.
-            facts: more of it.
+            steps: that they have come to, in order.
         """
-        if not names:
-            return
-        # The token is first, where `marks.later` looks for it.
-        known = {"token": self.lock.token, "kind": step, "at": round(time.time(), 3)}
-        record = {**known, "run": self.run.id, **facts}
-        problems = marks.append(self.fleet, names, self.run.id, record, self.lock.shell)
-        for name, error in problems.items():
+        for name, error in self._marked(names, *steps).items():
             self.tell({"kind": "warning", "host": name, "words": str(error)})
+
+    def _marked(self, names: Sequence[str], *steps: HostStep) -> Mapping[str, UpliftError]:
+        """Write steps into the records of hosts; return those that have not taken them, and why."""
+        if not names:
+            return {}
+        at = round(time.time(), 3)
+        records = [
+            # The token is first, where `marks.later` looks for it.
+            {"token": self.lock.token, "kind": step, "at": at, "run": self.run.id}
+            for step in steps
+        ]
+        return marks.append(self.fleet, names, self.run.id, records, self.lock.shell)
 
     def hook(self, moment: Moment, **facts: Any) -> None:
         """Tell the policy's hooks of a moment.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from uplift.remote.connection import Connection
@@ -15,8 +15,8 @@ from uplift.spec.rollout.lock import newer
 LEDGER = "ledger"
 KEPT = 100  # files of runs on a host
 
-# $1 name of the file, $2 how many files are kept, $3 a run that needs no way back any more; the
-# line comes by stdin. What a run keeps goes with its records: old settings may hold secrets.
+# $1 name of the file, $2 how many files are kept, $3 a run that needs no way back any more;
+# lines come by stdin. What a run keeps goes with its records: old settings may hold secrets.
 _APPEND = f"""
 set -eu; umask 077
 install -d -m 0700 /var/lib/uplift {RUNS}
@@ -74,30 +74,30 @@ def append(
     fleet: Fleet,
     hosts: Iterable[str],
     file: str,
-    record: Mapping[str, Any],
+    records: Sequence[Mapping[str, Any]],
     shell: str,
     over: str = "",
 ) -> dict[str, UpliftError]:
-    """Write one record on hosts, in parallel; one remote command each.
+    """Write records on hosts, in parallel; one remote command each.
 
     Args:
         fleet: connected.
         hosts: names.
         file: the run's id, or ``ledger``.
-        record: plain data without secrets.
+        records: plain data without secrets, in order.
         shell: of the run's fence.
         over: id of a run that has ended for good: what hosts keep to go back is forgotten.
 
     Returns:
-        Hosts on which it could not be written, with the reason.
+        Hosts on which they could not be written, with the reason.
     """
     wanted = set(hosts)
-    line = json.dumps(record, separators=(",", ":")) + "\n"
+    lines = "".join(json.dumps(one, separators=(",", ":")) + "\n" for one in records)
 
     def write(connection: Connection) -> None:
         if connection.name not in wanted:
             return
-        done = connection.run(_FENCED, shell, _APPEND, "uplift", file, str(KEPT), over, stdin=line)
+        done = connection.run(_FENCED, shell, _APPEND, "uplift", file, str(KEPT), over, stdin=lines)
         if done.rc:
             said = (done.stderr or done.stdout).strip()[-300:]
             raise UpliftError(f"{connection.name}: no record could be written: {said}")

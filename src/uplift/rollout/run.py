@@ -337,7 +337,7 @@ def _end(engine: Engine, outcome: str, code: Exit, stopped: str) -> Result:
         engine.fleet,
         run.hosts,
         marks.LEDGER,
-        record,
+        [record],
         engine.lock.shell,
         run.id if run.over else "",
     ).items():

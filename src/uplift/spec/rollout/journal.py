@@ -157,7 +157,7 @@ class Run:
         changing, cut = self.changing, self.cut
         if record["kind"] == "intent":
             changing, cut = changing | {name}, cut | {name}
-        elif record["kind"] == "reverted":
+        elif record["kind"] == "reverted" or record.get("untouched"):
             changing, cut = changing - {name}, cut - {name}
         elif "changed" in record:
             cut -= {name}
