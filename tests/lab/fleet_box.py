@@ -74,6 +74,16 @@ class Fleet:
         limits = [word for name in self.names for word in ("--limit", name)]
         pyinfra("inventories/lab.py", "deploys/docker.py", *limits, "-y")
 
+    def clear(self) -> None:
+        """Take the application away."""
+        for name in self.names:
+            self.sh(
+                name,
+                "docker rm -f testapp-blue testapp-green; rm -rf /var/lib/uplift/releases/testapp "
+                f"/etc/uplift/apps/testapp {AGAINST} {MARK}; "
+                "systemctl disable -q --now haproxy; rm -f /etc/haproxy/haproxy.cfg",
+            )
+
     def begin(self) -> None:
         """Let every host serve what Poetry built."""
         self.want("1.4.0-poetry")
@@ -189,13 +199,25 @@ def whole(
     fleet = Fleet(tmp_path_factory.mktemp("project"), uplift, ssh, hosts, environment)
     fleet.prepare(pyinfra)
     yield fleet
-    for name in NAMES:
-        fleet.sh(
-            name,
-            "docker rm -f testapp-blue testapp-green; rm -rf /var/lib/uplift/releases/testapp "
-            f"/etc/uplift/apps/testapp {AGAINST} {MARK}; "
-            "systemctl disable -q --now haproxy; rm -f /etc/haproxy/haproxy.cfg",
-        )
+    fleet.clear()
+
+
+@pytest.fixture(scope="module")
+def pair(
+    built: None,
+    hosts: list[dict[str, Any]],
+    uplift: Run,
+    ssh: Run,
+    pyinfra: Run,
+    environment: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Fleet]:
+    """Two hosts alone, with Docker."""
+    folder = tmp_path_factory.mktemp("project")
+    fleet = Fleet(folder, uplift, ssh, hosts, environment, NAMES[:2])
+    fleet.prepare(pyinfra)
+    yield fleet
+    fleet.clear()
 
 
 @pytest.fixture

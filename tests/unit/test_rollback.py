@@ -19,6 +19,7 @@ from uplift.spec.app import App
 from uplift.spec.app.release import Origin, Release, record
 from uplift.spec.errors import Exit, UpliftError, UsageError
 from uplift.spec.rollout import Policy
+from uplift.spec.rollout.journal import Run
 from uplift.spec.rollout.plan import HostPlan
 
 DIGEST = f"sha256:{'a' * 64}"
@@ -73,6 +74,53 @@ def test_hosts_that_differ_now_are_told_from_those_that_all_stayed() -> None:
     was = [Listing(name, current=NEW, chosen=OLD) for name in "ab"]
     now = [replace(was[0], current=release(3, of=OLD.id)), was[1]]
     assert _exit(was, now, 1) is Exit.HELD
+
+
+def test_a_rollback_that_reached_its_end_and_arrived_nowhere_is_no_success() -> None:
+    was = [Listing(name, current=NEW, chosen=OLD) for name in "ab"]
+    back = [replace(one, current=release(3, of=OLD.id)) for one in was]
+    assert _exit(was, was, 0) is Exit.FAILED
+    assert _exit(was, [back[0], was[1]], 0) is Exit.HELD
+    assert _exit(was, back, 0) is Exit.DONE
+
+
+def test_a_fleet_that_was_put_back_is_as_before_though_its_records_are_newer() -> None:
+    was = [Listing(name, current=NEW, chosen=OLD) for name in "ab"]
+    put_back = [replace(one, current=replace(NEW, id=release(4).id, of=NEW.id)) for one in was]
+    for now in (put_back, [put_back[0], was[1]]):
+        assert _exit(was, now, 1) is Exit.FAILED
+    first = replace(was[1], current=release(3, of=OLD.id))
+    assert _exit(was, [put_back[0], first], 1) is Exit.HELD
+
+
+def test_what_is_told_to_haproxy_alone_makes_no_other_release_to_go_back_to() -> None:
+    def recorded(number: int, **fields: Any) -> Release:
+        app = App.parse({**APP.model_dump(exclude_defaults=True), **fields}, path="apps")
+        return release(number, app=app.model_dump(mode="json", exclude_defaults=True))
+
+    before, now = recorded(1, hold=2), recorded(2, hold=5, slot_ports=[18003, 18004])
+    assert arrived(Listing("a", current=now, chosen=before))
+    other = recorded(3, environment={"A": "other"})
+    assert not arrived(Listing("a", current=other, chosen=before))
+    secret = replace(before, id="3", fingerprints={"console/key": "other"})
+    assert not arrived(Listing("a", current=secret, chosen=before))
+
+
+@pytest.mark.parametrize(("step", "code"), [("not-reverted", 3), ("reverted", 1)])
+def test_a_host_that_its_gate_finds_worse_after_the_way_back_is_not_as_before(
+    step: str, code: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("deploys").mkdir()
+    Path("deploys/rollback.py").touch()
+    run_ = Run(hosts={"a": step}, changing=frozenset())  # type: ignore[dict-item]
+    monkeypatch.setattr(run, "having", lambda *_: [(InventoryHost("a"), APP)])
+    monkeypatch.setattr(run, "_listed", lambda *_: [Listing("a", current=NEW, chosen=OLD)])
+    ended = SimpleNamespace(run=run_, exit_code=Exit(code))
+    monkeypatch.setattr(run, "begin", lambda *_: ended)
+    policy = Policy(waves=("100%",))
+    found = roll_back("i.py", "console", "uv", policy=policy, tell=lambda one: None, dry_run=False)
+    assert found.exit_code == code
 
 
 def test_an_empty_word_means_no_release() -> None:
@@ -144,7 +192,8 @@ def test_of_a_rollback_that_was_interrupted_what_hosts_serve_now_is_told_if_any_
     was = [Listing(host.name, current=NEW, chosen=OLD) for host in hosts]
     now = [replace(was[0], current=release(3, of=OLD.id)), was[1]]
     read = iter([was, now])
-    ended = SimpleNamespace(run=SimpleNamespace(touched=touched), exit_code=Exit.INTERRUPTED)
+    told = SimpleNamespace(touched=touched, at=lambda *steps: [])
+    ended = SimpleNamespace(run=told, exit_code=Exit.INTERRUPTED)
     monkeypatch.setattr(run, "having", lambda *_: [(host, APP) for host in hosts])
     monkeypatch.setattr(run, "_listed", lambda *_: next(read))
     monkeypatch.setattr(run, "begin", lambda *_: ended)

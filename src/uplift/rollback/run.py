@@ -20,8 +20,8 @@ from uplift.rollout.plan import look
 from uplift.rollout.run import Request, begin, waves
 from uplift.spec.app.adopted import adoptable
 from uplift.spec.app.foreign import at_registry, foreign
-from uplift.spec.app.models import App
-from uplift.spec.app.release import NotFoundError, Release, choose
+from uplift.spec.app.models import SLOTS, App
+from uplift.spec.app.release import NotFoundError, Release, choose, restored
 from uplift.spec.app.state import parse
 from uplift.spec.errors import Exit, UpliftError, UsageError
 from uplift.spec.rollout import Policy
@@ -153,10 +153,12 @@ def roll_back(
     interrupted = code is Exit.INTERRUPTED
     if code in (Exit.LOCKED, Exit.STALE) or (interrupted and not done.run.touched):
         return Result(before, (), code)
+    # A host that was put back, and is not as before to its gate, serves what it did all the same.
+    said = interrupted or done.run.at("not-reverted")
     after = tuple(
         replace(now, chosen=was.chosen) for was, now in zip(before, _listed(apps), strict=True)
     )
-    return Result(before, after, code if interrupted else _exit(before, after, code))
+    return Result(before, after, code if said else _exit(before, after, code))
 
 
 def _ask(request: Request) -> None:
@@ -176,14 +178,14 @@ def _ask(request: Request) -> None:
 
 
 def _exit(before: Sequence[Listing], after: Sequence[Listing], code: int) -> Exit:
-    """Tell a fleet that is where it was from one that is mixed."""
-    if code == 0:
-        return Exit.DONE
+    """Tell a fleet that is where it was from one that is mixed: what hosts serve now counts."""
     if not all(one.reached for one in after):
         return Exit.HELD
-    moved = [arrived(one) for one in after]
-    stayed = [now.current == was.current for was, now in zip(before, after, strict=True)]
-    return Exit.FAILED if all(stayed) and not all(moved) else Exit.HELD
+    moved = all(arrived(one) for one in after)
+    if moved and code == Exit.DONE:
+        return Exit.DONE
+    stayed = all(_same(now.current, was.current) for was, now in zip(before, after, strict=True))
+    return Exit.FAILED if stayed and (code == Exit.FAILED or not moved) else Exit.HELD
 
 
 def arrived(one: Listing) -> bool:
@@ -192,13 +194,34 @@ def arrived(one: Listing) -> bool:
     Args:
         one: read afterwards.
     """
-    wanted, current = one.chosen, one.current
+    return one.chosen is not None and _same(one.current, one.chosen)
+
+
+def _same(current: Release | None, wanted: Release | None) -> bool:
+    """Tell whether what serves is a release, or one that went back to it."""
     if wanted is None or current is None:
-        return False
+        return current is wanted
     if not wanted.id:  # an image alone
         return current.reference == wanted.reference
     # Two releases may have one image: what differs is in their settings.
-    return (wanted.of or wanted.id) in (current.id, current.of) or current.key == wanted.key
+    origin = wanted.of or wanted.id
+    return origin in (current.id, current.of) or _alike(current, wanted)
+
+
+def _alike(current: Release, wanted: Release) -> bool:
+    """Tell whether two releases are one container: going from one to the other does nothing."""
+    if current.key == wanted.key:
+        return True
+    try:
+        now, then = restored(current), restored(wanted)
+    except NotFoundError:
+        return False
+    then = then.model_copy(update={"slot_ports": now.slot_ports})
+    return (current.digest or current.local, current.fingerprints, now.container(SLOTS[0])) == (
+        wanted.digest or wanted.local,
+        wanted.fingerprints,
+        then.container(SLOTS[0]),
+    )
 
 
 def _read(connection: Connection, app: App, to: str) -> Listing:
