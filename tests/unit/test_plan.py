@@ -191,6 +191,17 @@ def test_a_read_that_is_missing_is_stale_and_one_that_is_new_is_not() -> None:
     assert stale(plan, "web-9", {}) == ["web-9 is not in the plan"]
 
 
+@pytest.mark.parametrize("state", ["unreachable", "failed"])
+def test_a_host_that_was_not_seen_whole_cannot_be_as_the_plan_saw_it(state: str) -> None:
+    for reads in ({}, SEEN):
+        plan = made(host(state=state, text="no route\nto it", reads=reads))
+        assert stale(plan, "web-1", {"k": SEEN["k"].parts}) == [
+            f"web-1 was {state} when the plan was made (no route): plan again"
+        ]
+    # Stock operations read nothing that is kept: such a host was seen all the same.
+    assert stale(made(host(state="changes")), "web-1", {}) == []
+
+
 @pytest.mark.parametrize(
     ("address", "function", "others", "replaced"),
     [

@@ -335,6 +335,24 @@ def test_what_cannot_be_read_is_told_beside_what_has_moved(
     assert stopped.value.words.splitlines() == ["h1: uv.Installed: uv", f"h2: {UNREAD.text}"]
 
 
+def test_a_host_that_was_lost_when_the_plan_was_made_is_not_changed_by_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with begun(tmp_path) as journal:
+        engine = box(journal)
+        planned(engine, monkeypatch)
+        assert engine.plan is not None
+        lost = HostPlan(name="h2", state="unreachable", text="no route")
+        engine.plan = engine.plan.model_copy(update={"hosts": (engine.plan.hosts[0], lost)})
+
+        with pytest.raises(Stop) as stopped:
+            engine.look(["h1", "h2"], "ready")
+        assert stopped.value.kind == "stale"
+        assert "h2 was unreachable when the plan was made (no route)" in stopped.value.words
+        # Lost still, and left out as somebody wanted: the others go on.
+        engine.look(["h1"], "ready")
+
+
 def test_who_is_refused_by_a_lock_when_it_looks_has_lost_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

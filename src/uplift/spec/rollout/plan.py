@@ -190,6 +190,9 @@ def stale(
     planned = plan.host(host)
     if planned is None:
         return [f"{host} is not in the plan"]
+    if planned.state in ("failed", "unreachable"):
+        why = planned.text.partition("\n")[0]
+        return [f"{host} was {planned.state} when the plan was made ({why}): plan again"]
     lines = []
     for key, seen in planned.reads.items():
         if key in replaced:
