@@ -120,6 +120,23 @@ def test_waves_and_pauses_that_a_rollback_has_no_hosts_for_are_passed_over(asked
     assert "'databases' is no size" in str(asked([*BACK, "--waves", "databases,1"], fleet(BLOCK)))
 
 
+def test_a_wave_bakes_only_where_there_are_tests_and_who_types_it_without_is_told(
+    asked: Asked,
+) -> None:
+    block = {"bake": "1m"}
+    found = asked(OUT, fleet(block))
+    assert isinstance(found, Policy)
+    assert (found.gate, found.bake) == (("tests/verify",), 60)
+    for words in (BACK, [*BACK, "--no-gate"], [*OUT, "--no-gate"]):
+        found = asked(words, fleet(block))
+        assert isinstance(found, Policy)
+        assert (found.gate, found.bake) == ((), 0)
+    found = asked([*BACK, "--bake", "5s"], fleet(block))
+    # It is refused later, where what cannot be begun is.
+    assert isinstance(found, Policy)
+    assert found.bake == 5
+
+
 @pytest.mark.parametrize("words", [BACK, OUT], ids=["rollback", "rollout"])
 def test_hosts_with_different_blocks_are_refused(words: Sequence[str], asked: Asked) -> None:
     hosts = [*fleet(BLOCK)[:1], *fleet(None)[1:]]

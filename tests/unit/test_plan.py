@@ -332,3 +332,22 @@ def test_settings_of_hosts_are_checked_also_where_a_file_says_how_a_rollout_goes
     assert uplift(["rollout", *words]) == Exit.USAGE
     assert "did you mean 'version'" in capsys.readouterr().err.replace("\n", " ")
     assert not Path(".uplift").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--bake", "30s"], "bake: nothing would be looked at in 30 s, there is no gate"),
+        (["--bake", "30s", "--no-gate"], "bake: nothing would be looked at in 30 s"),
+        (["--policy", "policy.yml"], "name tests by --gate, or set --bake 0s"),
+        # Who wants no tests wants no time for them either: the settings' time is left out.
+        (["--policy", "policy.yml", "--no-gate"], "there is no terminal to ask at"),
+        (["--policy", "policy.yml", "--bake", "0s"], "there is no terminal to ask at"),
+    ],
+)
+def test_a_wave_that_would_bake_without_a_test_is_refused_with_the_remedy(
+    words: list[str], said: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("policy.yml").write_text("bake: 1m\n")
+    assert uplift(["rollout", "inventory.py", "deploy.py", *words]) == Exit.USAGE
+    assert said in " ".join(capsys.readouterr().err.split())

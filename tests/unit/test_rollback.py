@@ -119,7 +119,9 @@ def test_a_host_that_its_gate_finds_worse_after_the_way_back_is_not_as_before(
     ended = SimpleNamespace(run=run_, exit_code=Exit(code))
     monkeypatch.setattr(run, "begin", lambda *_: ended)
     policy = Policy(waves=("100%",))
-    found = roll_back("i.py", "console", "uv", policy=policy, tell=lambda one: None, dry_run=False)
+    found = roll_back(
+        "i.py", "console", "uv", policy=lambda hosts: policy, tell=lambda one: None, dry_run=False
+    )
     assert found.exit_code == code
 
 

@@ -94,7 +94,10 @@ def _policy(inventory: str, hosts: Sequence[InventoryHost], said: Mapping[str, A
     found = policy_of(inventory, hosts, said, {"waves": ALL})
     waves = found.waves if said["waves"] is not None else naming(hosts, found.waves) or ALL
     number = len(divided(hosts, waves))
-    return found.but(waves=waves, pause_after=[one for one in found.pause_after if one < number])
+    pauses = [one for one in found.pause_after if one < number]
+    # The settings may count on the tests that a rollout has by itself, and a rollback has not.
+    bake = found.bake if found.gate or said["bake"] is not None or said["file"] else 0
+    return found.but(waves=waves, pause_after=pauses, bake=bake)
 
 
 def _show_list(app: str, found: Sequence[Listing], want_json: bool) -> None:

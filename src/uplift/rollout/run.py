@@ -77,11 +77,17 @@ def waves(request: Request) -> tuple[tuple[str, ...], ...]:
         request: what is asked for.
 
     Raises:
-        UsageError: a deploy file, a test or a hook's address is not there, or waves are wrong.
+        UsageError: a deploy file, a test or a hook's address is not there, waves are wrong, or one
+            would bake without a test.
     """
     check_deploys(request.deploys)
     Gate(request.inventory, request.policy.gate, Path()).check()
     hooks.check(request.policy.hooks)
+    if request.policy.bake and not request.policy.gate:
+        raise UsageError(
+            f"bake: nothing would be looked at in {request.policy.bake} s, there is no gate: name "
+            "tests by --gate, or set --bake 0s"
+        )
     planned = request.plan.waves if request.plan else ()
     found = planned or divided(request.hosts, request.policy.waves)
     late = [number for number in request.policy.pause_after if number >= len(found)]
