@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from uplift.spec.errors import SettingsError, UsageError
 from uplift.spec.rollout import Policy
 from uplift.spec.rollout.budget import Budget
-from uplift.spec.rollout.gate import Failure, compared, failures
+from uplift.spec.rollout.gate import Failure, compared, failures, summary
 from uplift.spec.rollout.journal import FORMAT, KINDS, Run, TornError, replayed
 from uplift.spec.rollout.waves import divided
 
@@ -325,3 +325,46 @@ def test_every_kind_of_record_can_be_read() -> None:
     for record in records(*({"kind": kind} for kind in KINDS if kind != "begun")):
         run = run.following(record)
     assert run.last == float(len(KINDS))
+
+
+def flaky(host: str) -> dict[str, str]:
+    return {"host": host, "subject": "app", "test": "test_it", "message": "slow"}
+
+
+def gate(wave: int, **found: list[dict[str, str]]) -> dict[str, Any]:
+    none: dict[str, Any] = {"new": [], "old": [], "mended": [], "flaky": []}
+    return {"kind": "gate", "wave": wave, **none, **found}
+
+
+def test_a_journal_tells_what_changed_what_gates_found_how_long_it_took_and_what_serves() -> None:
+    serving = {"h1": {"uv": "0.13.8", "apps": {}}}
+    told = records(
+        {"kind": "wave", "wave": 1, "hosts": ["h1"]},
+        {"kind": "intent", "host": "h1"},
+        {"kind": "done", "host": "h1", "changed": ["uv"], "lines": ["uv: 0.13.7 -> 0.13.8"]},
+        gate(1, flaky=[flaky("h1")], old=[flaky("h1")]),
+        # Found again while it bakes.
+        gate(1, flaky=[flaky("h1")]),
+        {"kind": "ended", "outcome": "done", "exit_code": 0, "serving": serving},
+    )
+    told[3]["at"] = told[2]["at"] + 4.5
+    run = replayed(told)
+    assert run.lines == {"h1": ["uv: 0.13.7 -> 0.13.8"]}
+    assert run.took == {"h1": 4.5}
+    assert summary(run.gates) == {
+        "1": {"new": [], "old": 1, "mended": 0, "flaky": ["h1 app: test_it"]}
+    }
+    assert run.serving == serving
+
+
+def test_what_a_gate_found_on_hosts_that_are_changed_again_is_over() -> None:
+    run = replayed(
+        records(
+            {"kind": "wave", "wave": 1, "hosts": ["h1", "h2"]},
+            gate(1, new=[flaky("h1")], flaky=[flaky("h2")]),
+            {"kind": "resumed", "by": "me"},
+            {"kind": "wave", "wave": 1, "hosts": ["h1"]},
+        )
+    )
+    told = {"1": {"new": [], "old": 0, "mended": 0, "flaky": ["h2 app: test_it"]}}
+    assert summary(run.gates) == told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from uplift.cli import main
+from uplift.cli.rollout import shown as show
 from uplift.cli.rollout import table
 from uplift.remote.inventory import InventoryHost
 from uplift.remote.unreachable import Reason, Unreachable
@@ -238,6 +241,76 @@ def test_the_last_table_has_one_line_of_a_failure_and_all_that_stays(tmp_path: P
     assert "uv: exit code 1" in shown.get()
     assert "long output" not in shown.get()
     assert "Docker: stays; tools: stay" in shown.get()
+
+
+APPS = {"console": {"image": "registry:5000/console:2.0.0-uv", "digest": "sha256:1"}}
+TOLD = (
+    ("wave", {"wave": 1, "hosts": ["h1"]}),
+    ("intent", {"host": "h1"}),
+    ("done", {"host": "h1", "changed": ["uv", "Run [x]"], "lines": ["uv: 0.13.7 -> 0.13.8"]}),
+    (
+        "gate",
+        {
+            "wave": 1,
+            "new": [],
+            "old": [{"host": "h1", "subject": "uv", "test": "test_old", "message": "no"}],
+            "mended": [],
+            "flaky": [{"host": "h1", "subject": "uv", "test": "test_slow", "message": "late"}],
+        },
+    ),
+    ("wave", {"wave": 2, "hosts": ["h2"]}),
+    ("intent", {"host": "h2"}),
+    ("done", {"host": "h2", "changed": ["uv"]}),
+)
+
+
+def test_at_the_end_operations_that_changed_something_and_what_gates_found_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    written: list[Mapping[str, Any]] = []
+
+    def append(fleet: Any, names: Any, file: str, given: Any, *more: Any) -> dict[str, UpliftError]:
+        written.extend(given)
+        return {}
+
+    serves = {"h1": {"uv": "0.13.8", "apps": APPS}, "h2": UpliftError("h2: no answer")}
+    with begun(Path(".uplift"), *TOLD) as journal:
+        engine = box(journal)
+        monkeypatch.setattr("uplift.rollout.marks.append", append)
+        monkeypatch.setattr(engine, "serving", lambda: serves)
+        result = runs._end(engine, "held", Exit.HELD, "enough")
+    assert show(result, want_json=False) is Exit.HELD
+    gate = {"new": [], "old": 1, "mended": 0, "flaky": ["h1 uv: test_slow"]}
+    (ledger,) = written
+    assert (ledger["gate"], ledger["changed"]) == (
+        {"1": gate},
+        {"h1": ["uv", "Run [x]"], "h2": ["uv"]},
+    )
+    plain = {"h1": serves["h1"], "h2": {"error": "h2: no answer"}}
+    assert ledger["serving"] == plain
+    assert set(ledger["took"]) == {"h1", "h2"}
+    (told,) = [one for one in records(journal.folder) if one["kind"] == "ended"]
+    assert told["serving"] == plain
+    printed = capsys.readouterr().out
+    for words in (
+        "changed by uv: h1, h2",
+        "changed by Run [x]: h1",
+        "gate of wave 1: 0 new, 1 old, 0 mended, 1 flaky",
+        "flaky: h1 uv: test_slow",
+        "console 2.0.0-uv, uv 0.13.8",
+    ):
+        assert words in printed
+    # The same is told of it later.
+    assert main.run(["show", "last"]) == 0
+    later = capsys.readouterr().out
+    assert all(line in later for line in printed.splitlines())
+    assert "h1  done (2 changed: uv, Run [x])" in later
+    assert "uv: 0.13.7 -> 0.13.8" in later
+    assert main.run(["history", "--json"]) == 0
+    (listed,) = json.loads(capsys.readouterr().out)
+    assert (listed["gate"], listed["serving"]) == ({"1": gate}, plain)
+    assert listed["changed"] == ledger["changed"]
 
 
 def test_a_run_is_not_resumed_without_its_tests(

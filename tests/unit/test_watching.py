@@ -67,6 +67,12 @@ def test_a_step_is_a_line_where_there_is_no_terminal() -> None:
     ]
 
 
+def test_what_has_changed_on_a_host_is_named() -> None:
+    told = {"kind": "done", "host": "h1", "changed": ["Install [uv]", "Docker"]}
+    assert words(told) == [r"h1  [cyan]done[/] (2 changed: Install \[uv], Docker)"]
+    assert words({**told, "changed": []}) == ["h1  [cyan]done[/] (0 changed)"]
+
+
 class Gone(io.StringIO):
     """A terminal whose connection was lost."""
 

@@ -11,9 +11,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from uplift.cli.output import as_json, error, results
+from uplift.cli.rollout import conclude
 from uplift.cli.watching import denied, words
 from uplift.rollout.journal import all_runs, found, read, records
+from uplift.rollout.run import Result
 from uplift.spec.errors import Exit
+from uplift.spec.rollout.gate import summary
 from uplift.spec.rollout.journal import Run
 from uplift.spec.rollout.policy import shown
 
@@ -76,8 +79,11 @@ def show(run: str, want_json: bool) -> None:
         return
     told = read(folder)
     for record in records(folder):
-        for line in words(record):
+        # While it ran, they were shown as they came.
+        lines = [escape(f"  {line}") for line in record.get("lines", ())]
+        for line in [*words(record), *lines]:
             results.print(f"{_moment(record['at'], '%H:%M:%S')}  {line}")
+    conclude(Result(told, told.serving))
     ended = f"{told.outcome} (exit code {told.exit_code})" if told.outcome else "not ended"
     if told.denied:
         at = _moment(told.denied["at"])
@@ -96,6 +102,10 @@ def _plain(run: Run) -> dict[str, Any]:
         "waves": run.request["waves"],
         "hosts": dict(run.hosts),
         "words": dict(run.words),
+        "changed": {name: list(names) for name, names in run.changed.items()},
+        "took": dict(run.took),
+        "gate": summary(run.gates),
+        "serving": dict(run.serving),
         "denied": dict(run.denied) or None,
         "outcome": run.outcome or None,
         "exit_code": run.exit_code,

@@ -21,6 +21,7 @@ from uplift.rollout.run import Request, Result, begin, described, waves
 from uplift.spec.container.image import Reference
 from uplift.spec.errors import Exit, UpliftError, UsageError
 from uplift.spec.rollout import Policy
+from uplift.spec.rollout.gate import summary
 from uplift.spec.rollout.journal import Run, Step
 from uplift.spec.rollout.plan import Plan, load
 
@@ -104,13 +105,40 @@ def shown(result: Result, want_json: bool) -> Exit:
     if want_json:
         print(json.dumps({"kind": "result", **described(result)}), flush=True)
         return result.exit_code
-    results.print(table(result))
+    conclude(result)
     run = result.run
     if result.stopped:
         error(f"{run.outcome}: {result.stopped}")
     if not run.over:
         progress.print(f"go on: uplift resume {run.id}    give up: uplift abort {run.id}")
     return result.exit_code
+
+
+def conclude(result: Result) -> None:
+    """Print who runs what, what has changed and what the gates found.
+
+    Args:
+        result: of a run.
+    """
+    results.print(table(result))
+    for operation, hosts in _changed_by(result.run).items():
+        results.print(escape(f"changed by {operation}: {', '.join(hosts)}"))
+    for wave, found in summary(result.run.gates).items():
+        counts = {kind: one if isinstance(one, int) else len(one) for kind, one in found.items()}
+        said = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+        results.print(f"gate of wave {wave}: {said}")
+        for kind in ("new", "flaky"):
+            for test in found[kind]:
+                results.print(escape(f"  {kind}: {test}"))
+
+
+def _changed_by(run: Run) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for wave in run.waves:
+        for name in wave:
+            for operation in run.changed.get(name, ()):
+                found.setdefault(operation, []).append(name)
+    return found
 
 
 def table(result: Result) -> Table:
@@ -147,7 +175,7 @@ def _why(run: Run) -> Mapping[str, str]:
 
 
 def _serves(serving: Mapping[str, Any] | UpliftError | None) -> str:
-    if serving is None or isinstance(serving, UpliftError):
+    if serving is None or isinstance(serving, UpliftError) or "error" in serving:
         return "?"
     apps = [
         f"{name} {Reference.parse(one['image']).tag or one['digest'][7:19]}" if one else f"{name} -"

@@ -280,7 +280,8 @@ def _host(record: Mapping[str, Any]) -> list[str]:
     first = str(record.get("words") or "").partition("\n")[0]
     said = f": {escape(first)}" if first else ""
     changed = record.get("changed")
-    count = f" ({len(changed)} changed)" if changed is not None and not said else ""
+    names = f": {escape(', '.join(changed))}" if changed else ""
+    count = f" ({len(changed)} changed{names})" if changed is not None and not said else ""
     return [f"{escape(record['host'])}  [{colour}]{record['kind']}[/]{count}{said}"]
 
 

@@ -298,7 +298,9 @@ class Engine:
             # What was cut short by a second signal stays where it was.
             if one.state is State.UNFINISHED and self.interrupts.now.is_set():
                 continue
-            facts = {} if one.ok else {"words": reason(one)}
+            facts: dict[str, Any] = {} if one.ok else {"words": reason(one)}
+            if one.changes:
+                facts["lines"] = list(one.changes)
             changed, failed = list(one.changed), list(one.failed)
             self.journal.write(step, host=name, changed=changed, failed=failed, **facts)
         for kind in ("done", "failed"):

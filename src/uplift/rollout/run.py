@@ -22,6 +22,7 @@ from uplift.rollout.ready import ready
 from uplift.rollout.serving import Serving
 from uplift.spec.errors import Exit, UpliftError, UsageError
 from uplift.spec.rollout import Policy
+from uplift.spec.rollout.gate import summary
 from uplift.spec.rollout.journal import Run
 from uplift.spec.rollout.plan import Plan
 from uplift.spec.rollout.waves import divided
@@ -324,7 +325,10 @@ def _end(engine: Engine, outcome: str, code: Exit, stopped: str) -> Result:
     """Write down how it ended, here and on the hosts."""
     serving = engine.serving()
     engine.tell_hooks("end", outcome=outcome, exit_code=int(code))
-    engine.journal.write("ended", outcome=outcome, exit_code=int(code), words=stopped)
+    serves = {name: _plain(found) for name, found in serving.items()}
+    engine.journal.write(
+        "ended", outcome=outcome, exit_code=int(code), words=stopped, serving=serves
+    )
     run = engine.run
     record = {
         "run": run.id,
@@ -334,10 +338,11 @@ def _end(engine: Engine, outcome: str, code: Exit, stopped: str) -> Result:
         "outcome": outcome,
         "exit_code": int(code),
         "lasted": round(run.last - run.began, 1),
+        "took": dict(run.took),
         "hosts": dict(run.hosts),
-        "serving": {
-            name: found for name, found in serving.items() if not isinstance(found, UpliftError)
-        },
+        "changed": {name: list(found) for name, found in run.changed.items()},
+        "gate": summary(run.gates),
+        "serving": serves,
     }
     for name, error in marks.append(
         engine.fleet,
@@ -363,12 +368,15 @@ def described(result: Result) -> dict[str, Any]:
         "outcome": run.outcome,
         "exit_code": int(result.exit_code),
         "stopped": result.stopped or None,
+        "gate": summary(run.gates),
         "hosts": [
             {
                 "name": name,
                 "step": step,
                 "words": run.words.get(name),
                 "changed": list(run.changed.get(name, ())),
+                "lines": list(run.lines.get(name, ())),
+                "took": run.took.get(name),
                 "serving": _plain(result.serving.get(name)),
             }
             for name, step in run.hosts.items()

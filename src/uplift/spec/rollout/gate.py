@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 
@@ -52,6 +52,9 @@ class Comparison:
     flaky: tuple[Failure, ...] = ()
 
 
+KINDS = tuple(one.name for one in fields(Comparison))
+
+
 def failures(hosts: Iterable[Mapping[str, Any]]) -> tuple[Failure, ...]:
     """Return the failures in the results of a verification; a host that is lost is one.
 
@@ -94,3 +97,49 @@ def compared(
         mended=tuple(one for one in before if one.key not in now),
         flaky=tuple(one for one in new if one.key not in repeated),
     )
+
+
+Found = Mapping[str, Sequence[Failure]]
+"""Failures by what they are: new, old, mended, flaky."""
+
+
+def more(known: Found, record: Mapping[str, Any]) -> Found:
+    """Add what the gate found once more: a test that bakes is run several times.
+
+    Args:
+        known: what it found before.
+        record: with lists of failures as plain data.
+    """
+    added = {kind: [Failure(**one) for one in record.get(kind, ())] for kind in KINDS}
+    return {
+        kind: list({one.key: one for one in [*known.get(kind, ()), *found]}.values())
+        for kind, found in added.items()
+    }
+
+
+def without(known: Found, hosts: Iterable[str]) -> Found:
+    """Leave out what was found on hosts that are changed again.
+
+    Args:
+        known: what was found.
+        hosts: names.
+    """
+    gone = set(hosts)
+    return {kind: [one for one in found if one.host not in gone] for kind, found in known.items()}
+
+
+def summary(gates: Mapping[int, Found]) -> dict[str, dict[str, Any]]:
+    """Return what gates found, by number of the wave: the old and mended ones are only counted.
+
+    Args:
+        gates: what was found, by wave.
+    """
+    return {
+        str(wave): {
+            kind: [f"{one.host} {one.subject}: {one.test}" for one in found.get(kind, ())]
+            if kind in ("new", "flaky")
+            else len(found.get(kind, ()))
+            for kind in KINDS
+        }
+        for wave, found in gates.items()
+    }

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
+from uplift.spec.rollout import gate
+
 FORMAT = 1
 
 HostStep = Literal[
@@ -64,6 +66,11 @@ class Run:
         before: what each host served when the run began, as plain data.
         changed: operations that changed something, by host.
         failed: operations that failed or were cut short, by host.
+        lines: what operations of this project said that they have changed, by host.
+        intents: when the last change of each host began, in seconds since 1970.
+        took: seconds of each host's last change.
+        gates: what gates found, by wave.
+        serving: what each host served at the end, as plain data.
         stopped: reason and words of what ended the waves, until the answer to it is carried out.
         approved: waves after which a person has approved.
         paused: the wave after which one must; 0 when none.
@@ -88,6 +95,11 @@ class Run:
     before: Mapping[str, Any] = field(default_factory=dict)
     changed: Mapping[str, Sequence[str]] = field(default_factory=dict)
     failed: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    lines: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    intents: Mapping[str, float] = field(default_factory=dict)
+    took: Mapping[str, float] = field(default_factory=dict)
+    gates: Mapping[int, gate.Found] = field(default_factory=dict)
+    serving: Mapping[str, Any] = field(default_factory=dict)
     stopped: tuple[str, str] | None = None
     approved: frozenset[int] = frozenset()
     paused: int = 0
@@ -161,7 +173,7 @@ class Run:
             changing, cut = changing - {name}, cut - {name}
         elif "changed" in record:
             cut -= {name}
-        return replace(
+        run = replace(
             self,
             hosts={**self.hosts, name: record["kind"]},
             changing=changing,
@@ -170,7 +182,17 @@ class Run:
             words=words,
             changed=_more(self.changed, name, record.get("changed")),
             failed=_more(self.failed, name, record.get("failed")),
+            lines=_more(self.lines, name, record.get("lines")),
         )
+        return run._timed(name, record)
+
+    def _timed(self, name: str, record: Mapping[str, Any]) -> Run:
+        if record["kind"] == "intent":
+            return replace(self, intents={**self.intents, name: record["at"]})
+        if "changed" in record and name in self.intents:
+            lasted = round(record["at"] - self.intents[name], 1)
+            return replace(self, took={**self.took, name: lasted})
+        return self
 
     def _whole(self, kind: Kind, record: Mapping[str, Any]) -> Run:
         if kind == "begun":
@@ -185,7 +207,22 @@ class Run:
                 "lasting": {**self.lasting, **record.get("lasting", {})},
             },
             # What had stopped the run before it went on is answered, or was nothing to answer.
-            "wave": {"wave": record.get("wave"), "stopped": None},
+            "wave": {
+                "wave": record.get("wave"),
+                "stopped": None,
+                "gates": {
+                    number: gate.without(found, record.get("hosts", ()))
+                    for number, found in self.gates.items()
+                },
+            },
+            "gate": {
+                "gates": {
+                    **self.gates,
+                    record.get("wave"): gate.more(
+                        self.gates.get(record.get("wave", 0), {}), record
+                    ),
+                }
+            },
             "baseline": {"baseline": {**self.baseline, **_by_host(record)}},
             "paused": {"paused": record.get("wave")},
             "approved": {"approved": self.approved | {record.get("wave")}, "paused": 0},
@@ -200,6 +237,7 @@ class Run:
             "ended": {
                 "outcome": record.get("outcome"),
                 "exit_code": record.get("exit_code"),
+                "serving": record.get("serving", {}),
                 "stopped": None,
                 "denied": {},
             },
