@@ -29,6 +29,7 @@ from uplift.spec.app.state import AppState
 from uplift.spec.container.image import Resolved
 from uplift.spec.container.plan import Plan
 from uplift.spec.container.state import State
+from uplift.spec.haproxy.backend import Backend
 from uplift.spec.haproxy.state import HaproxyState
 from uplift.spec.haproxy.state import Todo as HaproxyTodo
 
@@ -62,6 +63,7 @@ def text(it: App, todo: Todo) -> str:
 )
 def test_shells_understand_what_is_done(it: App, action: Any, shell: list[str]) -> None:
     todo = Todo(action, "blue", "green", Plan("replace", ("image",)), ("image",), files=True)
+    todo = replace(todo, backend=Backend("/it's", "200", (18001, 18002)))
     done = subprocess.run(shell, input=text(it, todo), text=True, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 

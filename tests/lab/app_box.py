@@ -25,12 +25,15 @@ IMAGES = [
     # As another tool would leave it: known by its tag alone.
     ("1.3.0-poetry", "", ""),
     ("1.4.0-poetry", "", "poetry"),
+    # It is ready by another path than the others, which do not know that one.
+    ("1.5.0-poetry", "up", "poetry"),
     ("2.0.0-uv", "", "uv"),
     ("2.1.0-uv", "never", "uv"),
     ("2.2.0-uv", "until-8", "uv"),
     ("2.3.0-uv", "exit-9", "uv"),
     ("2.4.0-uv", "eat-6", "uv"),
 ]
+UP = {"ready": {"http": {"port": 8000, "path": "/up"}, "stable": 1, "start_period": 6}}
 DRAIN = {"seconds": 5, "path": "/health/drain", "token": {"secret": "testapp/drain"}}
 
 INVENTORY = """

@@ -33,6 +33,7 @@ from uplift.spec.container.plan import Refused
 from uplift.spec.container.state import State
 from uplift.spec.errors import SettingsError
 from uplift.spec.haproxy import Haproxy
+from uplift.spec.haproxy.backend import Backend
 
 DIGEST = f"sha256:{'a' * 64}"
 OTHER = f"sha256:{'b' * 64}"
@@ -220,6 +221,23 @@ def test_a_slot_that_was_stopped_by_hand_is_started_where_it_is() -> None:
     found = host(container("blue", Status="exited", Running=False))
     todo = plan(app(), found, traffic("blue", blue="ready"), {}, KEY)
     assert (todo.action, todo.slot, todo.container.start) == ("mend", "blue", True)
+
+
+def test_a_check_of_haproxy_that_is_not_the_settings_is_mended_without_a_container() -> None:
+    asked = replace(Backend.of(app()), path="/up")
+    found = replace(traffic("blue", blue="ready"), backends={"console": asked})
+    todo = plan(app(), host(container("blue")), found, {}, KEY)
+    assert (todo.action, todo.container.action, todo.backend) == ("mend", "nothing", asked)
+    assert "GET /up" in todo.why[0]
+
+
+def test_a_switch_knows_how_haproxy_asks_the_one_that_serves() -> None:
+    asked = replace(Backend.of(app()), path="/up")
+    state = host(container("green", OTHER))
+    for backend, known in ((asked, asked), (Backend.of(app()), None)):
+        found = replace(traffic("green", green="ready"), backends={"console": backend})
+        todo = plan(app(), state, found, {}, KEY)
+        assert (todo.action, todo.backend) == ("switch", known)
 
 
 def test_while_another_change_runs_nothing_is_done() -> None:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from uplift.spec.app import SLOTS, App
 from uplift.spec.errors import SettingsError
-from uplift.spec.haproxy import Haproxy
+from uplift.spec.haproxy import Haproxy, backend
+from uplift.spec.haproxy.backend import Backend
 from uplift.spec.haproxy.config import page, render, rules
 from uplift.spec.haproxy.slots import active_slots, running_slots
 from uplift.spec.haproxy.state import HaproxyState, Refused, parse, plan
@@ -40,6 +41,36 @@ def test_the_slots_that_a_configuration_names_are_read_back_from_it(named: dict[
     apps = [app(name, slot_ports=[1000 + i, 2000 + i]) for i, name in enumerate(named)]
     wanted = {name: slot for name, slot in named.items() if slot}
     assert active_slots(render(haproxy(), TEMPLATE, apps, wanted)) == wanted
+
+
+PATHS = st.from_regex(r"/[\x21-\x7e]*", fullmatch=True)
+PORTS = st.integers(1, 65535)
+BACKENDS = st.builds(
+    Backend, PATHS, st.sampled_from(["200", "200,204", "100-599"]), st.tuples(PORTS, PORTS)
+)
+
+
+@given(BACKENDS, st.sampled_from(SLOTS))
+def test_a_backend_is_read_back_from_the_configuration_of_what_serves(
+    serves: Backend, slot: str
+) -> None:
+    config = render(
+        haproxy(), TEMPLATE, [app(), app("web", routes=[])], {"console": slot}, {"console": serves}
+    )
+    assert backend.parse(config) == {"console": serves, "web": Backend.of(app("web", routes=[]))}
+    # Where nobody serves, the settings say how the first one is reached.
+    assert HaproxyState(config=config).backends == {"console": serves}
+
+
+def test_a_backend_of_another_template_is_left_to_the_settings() -> None:
+    config = text(app(), console="blue").replace("option httpchk GET", "option httpchk HEAD")
+    assert backend.parse(config) == {}
+
+
+def test_between_two_releases_each_has_its_port_and_any_answer_is_up() -> None:
+    before, after = Backend("/up", "200", (1, 2)), Backend("/readyz", "204", (3, 4))
+    assert before.between(after, "green") == Backend("/readyz", "100-599", (1, 4))
+    assert before.between(after, "blue") == Backend("/readyz", "100-599", (3, 2))
 
 
 def test_the_spare_of_a_slot_never_counts_as_the_one_that_serves() -> None:

@@ -20,6 +20,7 @@ from uplift.spec.app.plan import Todo
 from uplift.spec.app.release import APPS, RELEASES, Release, restored
 from uplift.spec.app.release import record as record_of
 from uplift.spec.container.state import State
+from uplift.spec.haproxy.backend import Backend
 from uplift.spec.haproxy.models import CONFIG
 from uplift.spec.http import quote
 from uplift.spec.secret import Secret, SecretRef
@@ -57,6 +58,7 @@ def render(
         for key, value in {
             **_variables(app, todo, release),
             **_draining(app, values, retiring),
+            **_backends(app, todo),
             "stale": " ".join(stale.releases),
             "unused": " ".join(stale.images),
         }.items()
@@ -91,6 +93,18 @@ def _variables(app: App, todo: Todo, release: str) -> dict[str, str]:
         "own_folder": app.folder,
         "prove": "yes" if todo.prove else "",
         "hold": str(app.hold),
+    }
+
+
+def _backends(app: App, todo: Todo) -> dict[str, str]:
+    """Return HAProxy's backend before, while two releases have a place in it, and at the end."""
+    before, after = todo.backend, Backend.of(app)
+    if before is None:
+        return {"backend_before": "", "backend_between": "", "backend_after": ""}
+    found = {"before": before, "between": before.between(after, todo.slot), "after": after}
+    return {
+        f"backend_{moment}": " ".join([one.path, one.status, *map(str, one.ports)])
+        for moment, one in found.items()
     }
 
 

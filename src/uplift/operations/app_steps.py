@@ -116,9 +116,47 @@ write_active() {
   awk -v backend="$app" -v active="$1" '
     /^[^ \t]/ { inside = ($1 == "backend" && $2 == backend) }
     inside && $1 == "server" { sub(/ disabled$/, ""); if ($2 != active) $0 = $0 " disabled" }
-    { print }' @config@ >@config@.new &&
-    chmod 0644 @config@.new && haproxy -c -q -f @config@.new 2>"$dir/noise" &&
+    { print }' @config@ >@config@.new && take_config
+}
+take_config() {
+  chmod 0644 @config@.new && haproxy -c -q -f @config@.new 2>"$dir/noise" &&
     sync @config@.new && mv @config@.new @config@ && sync /etc/haproxy
+}
+# $1 path, status, and ports of blue and green, where they are not those of before: a check is
+# nothing that a running HAProxy can be told.
+load_backend() {
+  [ -n "$1" ] || return 0
+  set -f; set -- $1; set +f
+  asked_path=$1 awk -v backend="$app" -v status="$2" -v blue="$3" -v green="$4" '
+    /^[^ \t]/ { inside = ($1 == "backend" && $2 == backend) }
+    inside && $1 == "option" && $2 == "httpchk" {
+      print "    option httpchk GET " ENVIRON["asked_path"]; next }
+    inside && $1 == "http-check" { print "    http-check expect status " status; next }
+    inside && $1 == "server" {
+      sub(/127[.]0[.]0[.]1:[0-9]+/, "127.0.0.1:" ($2 ~ /^blue/ ? blue : green)) }
+    { print }' @config@ >@config@.new && take_config || return 1
+  loaded=$(worker)
+  timeout 60 systemctl reload haproxy 2>"$dir/noise" ||
+    { reason="haproxy is not loaded anew: $(tail -n 1 "$dir/noise")"; return 1; }
+  # What is told to the process of before is lost.
+  for try in 1 2 3 4 5 6 7 8 9 10; do
+    by=$(worker); [ -z "$by" ] || [ "$by" = "$loaded" ] || return 0
+    sleep 1
+  done
+  reason="haproxy's new process does not answer"; return 1
+}
+worker() {
+  echo 'show info' | timeout 10 socat -t 5 - UNIX-CONNECT:/run/haproxy/admin.sock 2>/dev/null |
+    sed -n 's/^Pid: //p'
+}
+turn_back() {
+  load_backend "$backend_before" || note "HAProxy goes on with a check for both releases: $reason"
+}
+# What HAProxy itself takes as up gets requests when nobody else is left.
+up_for_haproxy() {
+  echo "show servers state $app" |
+    timeout 10 socat -t 5 - UNIX-CONNECT:/run/haproxy/admin.sock 2>/dev/null |
+    awk -v slot="$1" '$4 == slot { up = $6 > 0 } END { exit !up }'
 }
 # $1 gets what is new, $2 nothing new any more.
 direct() {
@@ -130,7 +168,7 @@ change_over() { write_active "$1" && direct "$1" "$2"; }
 undo_traffic() {
   write_active "${before:-nobody}" || :
   if [ -n "$before" ]; then direct "$before" "$slot"
-  else rt "set server $app/$slot state maint"; fi && rest "$new"
+  else rt "set server $app/$slot state maint"; fi && rest "$new" && turn_back
 }
 # Open connections of a slot, those in old processes of HAProxy too. Where it cannot be told, one.
 connections() {
@@ -167,7 +205,9 @@ lives() {
       run=$(daemon); firmly wait_good "$new" || return 1
       reason=; state=$(look); state=${state#* }; started=${state% *}; fails=0; return 0 ;;
   esac
-  if "probe_$check" "$new" >"$dir/probe" 2>&1; then fails=0; return 0; fi
+  if ! "probe_$check" "$new" >"$dir/probe" 2>&1; then :
+  elif up_for_haproxy "$slot"; then fails=0; return 0
+  else said="at HAProxy, which has $slot as down"; fi
   fails=$((fails + 1))
   [ "$fails" -lt "$retries" ] && return 0
   reason="its check ($check) fails ${said:-$(tail -n 1 "$dir/probe" | masked)}"
@@ -175,10 +215,10 @@ lives() {
 }
 put_to_rest() { dk update --restart=no "$1" >/dev/null && (limit=3700; dk stop "$1" >/dev/null); }
 rest() { firmly put_to_rest "$1"; }
-stage_name() { write_active "$slot"; }
+stage_name() { load_backend "$backend_between" && write_active "$slot"; }
 stage_traffic() { direct "$slot" "$other"; }
 stage_give_back() { change_over "$before" "$slot"; }
-stage_put_away() { rest "$new" || :; }
+stage_put_away() { rest "$new" || :; turn_back; }
 put_back() {
   failed=$reason
   last_words "$new" >"$dir/last.log"
@@ -205,7 +245,8 @@ stage_hold() {
     passed=$(($(now) - began))
     lives || put_back "$passed"
     open=$(connections "$other")
-    [ "$passed" -lt "$hold" ] || [ "$open" != 0 -a "$passed" -lt "$drain" ] || break
+    [ "$passed" -lt "$hold" ] || [ "$open" != 0 -a "$passed" -lt "$drain" ] ||
+      [ "$fails" -gt 0 ] || break
     sleep 1
   done
   [ "$open" = 0 ] || note "$open connections were still open on $other after $drain s"
@@ -231,7 +272,8 @@ stage_tell() {
   case $code in 2*) ;; *) note "$other answered $code to POST $drain_path" ;; esac
 }
 stage_stop() {
-  [ -z "$old" ] || rest "$old" && rt "set server $app/$other state maint"
+  [ -z "$old" ] || rest "$old" && rt "set server $app/$other state maint" &&
+    load_backend "$backend_after"
 }
 retire() { stage spare && stage tell && stage stop; }
 ready_now() { [ -z "$prove" ] || firmly wait_good "$new"; }
@@ -251,13 +293,17 @@ stage name && stage traffic || {
   stage fail; headline "FAILED to switch: $failed"; exit 1; }
 note "$slot serves"
 stage hold
-retire || { headline "$slot serves, but $other could not be stopped: $reason"; exit 1; }
+retire || { headline "$slot serves, but the switch has not come to its end: $reason"; exit 1; }
 stage close
 headline "switched"
 """,
     "mend": r"""
+new=$(id_of "$target_name")
+[ -z "$backend_after" ] || firmly wait_good "$new" ||
+  { headline "FAILED: HAProxy keeps the check that it has: $reason"; exit 1; }
 change_over "$slot" "$other" || { headline "FAILED: $reason"; exit 1; }
 rt "set server $app/$other state maint" || :
+load_backend "$backend_after" || { headline "FAILED: $reason"; exit 1; }
 headline "mended"
 """,
     # What was on its way serves, or what was there before does: the journal tells which.
@@ -268,7 +314,7 @@ else given_up; [ -z "$theirs" ] || before=; fi
 { firmly mend_steps && firmly wait_good "$new"; } || put_back 0
 stage name && stage traffic || { headline "FAILED: $reason"; exit 1; }
 stage hold
-retire || { headline "$other could not be stopped: $reason"; exit 1; }
+retire || { headline "$slot serves, but the switch has not come to its end: $reason"; exit 1; }
 stage close
 headline "the switch that was interrupted is at its end"
 """,

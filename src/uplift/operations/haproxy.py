@@ -33,8 +33,9 @@ def configured(settings: Haproxy, apps: Sequence[App]) -> Generator[StringComman
     + settings: where it listens, and with what
     + apps: applications behind it
 
-    The slot that serves is the one that the host's own configuration names: this operation never
-    moves traffic. A new configuration is checked before it is loaded, and loaded without closing a
+    The slot that serves is the one that the host's own configuration names, and so are its check
+    and its port: this operation never moves traffic, and ``app.deployed`` changes them with the
+    release. A new configuration is checked before it is loaded, and loaded without closing a
     connection; when HAProxy refuses it, the one before stays.
 
     **Example:**
@@ -52,7 +53,7 @@ def configured(settings: Haproxy, apps: Sequence[App]) -> Generator[StringComman
         state = read_quietly(host, Found, HiddenInput(salt))
         if state is None:
             return
-        text = render(settings, template or "", proxied, state.slots)
+        text = render(settings, template or "", proxied, state.slots, state.backends)
         todo = plan(settings, state, text, page(html), pems, salt)
     except (UpliftError, Refused) as error:
         code = int(error.exit_code) if isinstance(error, UpliftError) else 1

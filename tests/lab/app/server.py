@@ -11,6 +11,7 @@ from pathlib import Path
 
 VERSION = os.environ.get("VERSION", "")
 HOW = os.environ.get("HOW", "")
+READY = "/up" if HOW == "up" else "/readyz"
 STARTED = time.monotonic()
 # RFC 6455, 1.3: what a server appends to the client's key.
 GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -68,7 +69,9 @@ async def one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Non
         await websocket(reader, writer, names["sec-websocket-key"])
     elif path.startswith("/stream"):
         await stream(writer, int(path.rpartition("=")[2]))
-    elif path == "/readyz":
+    elif path in ("/readyz", "/up") and path != READY:
+        writer.write(answer("404 Not Found", ""))
+    elif path == READY:
         writer.write(answer("200 OK", "") if ready() else answer("500 Not Ready", ""))
     elif path == "/health/drain":
         writer.write(drain(names.get("authorization", "")))

@@ -13,6 +13,7 @@ from uplift.spec.container.plan import Plan, Refused
 from uplift.spec.container.plan import plan as plan_container
 from uplift.spec.container.state import State
 from uplift.spec.container.units import memory_bytes
+from uplift.spec.haproxy.backend import Backend
 
 Action = Literal["nothing", "mend", "tidy", "switch", "replace"]
 
@@ -30,6 +31,7 @@ class Todo:
         why: what differs, for people.
         files: the folder of its files is written.
         prove: the container is there already, and has to show that it is ready.
+        backend: HAProxy's of what serves, where it is not as the settings say.
     """
 
     action: Action
@@ -39,6 +41,7 @@ class Todo:
     why: tuple[str, ...] = ()
     files: bool = False
     prove: bool = False
+    backend: Backend | None = None
 
 
 def plan(app: App, state: State, found: AppState, values: Values, key: bytes) -> Todo:
@@ -73,7 +76,12 @@ def plan(app: App, state: State, found: AppState, values: Values, key: bytes) ->
     why = plan_container(app.container(before), state, values, key).why if before else ("first",)
     why = (*_interrupted(app, found), *why, f"{before or 'nobody'} -> {target}")
     prove = there.action in ("nothing", "mend")
-    return Todo("switch", target, before, there, why, files, prove)
+    return Todo("switch", target, before, there, why, files, prove, _other_backend(app, found))
+
+
+def _other_backend(app: App, found: AppState) -> Backend | None:
+    here = found.backends.get(app.name)
+    return here if here != Backend.of(app) else None
 
 
 def _check_room(app: App, slot: str, todo: Plan, state: State, found: AppState) -> None:
@@ -121,9 +129,11 @@ def _stays(app: App, slot: str, here: Plan, state: State, found: AppState, files
     other = SLOTS[1 - SLOTS.index(slot)]
     left = state.containers.get(app.name_in(other))
     both = left is not None and left["State"].get("Running")
+    if backend := _other_backend(app, found):
+        why.append(f"HAProxy asks {backend.words}, and {Backend.of(app).words} is wanted")
     if interrupted := _interrupted(app, found):
         before = other if both else ""
-        return Todo("tidy", slot, before, here, (*interrupted, *why), files)
+        return Todo("tidy", slot, before, here, (*interrupted, *why), files, backend=backend)
     running = found.running.get(app.name, {})
     if running and running.get(slot) != "ready":
         why.append(f"HAProxy has {slot} as {running.get(slot)}, and ready is wanted")
@@ -131,9 +141,9 @@ def _stays(app: App, slot: str, here: Plan, state: State, found: AppState, files
         why.append(f"HAProxy gives {other} traffic too")
     if both:
         why.append(f"{other} still runs beside {slot}")
-        return Todo("tidy", slot, other, here, tuple(why), files)
+        return Todo("tidy", slot, other, here, tuple(why), files, backend=backend)
     if here.action != "nothing" or why:
-        return Todo("mend", slot, other, here, tuple(why), files)
+        return Todo("mend", slot, other, here, tuple(why), files, backend=backend)
     return Todo("nothing", slot, other, here)
 
 

@@ -14,6 +14,8 @@ from uplift.spec.app.release import parse as parse_release
 from uplift.spec.app.steps import Journal
 from uplift.spec.app.steps import parse as parse_journal
 from uplift.spec.container.state import by_word
+from uplift.spec.haproxy.backend import Backend
+from uplift.spec.haproxy.backend import parse as parse_backends
 from uplift.spec.haproxy.slots import active_slots, running_slots
 
 
@@ -24,6 +26,7 @@ class AppState:
     Args:
         busy: unit of a job that still changes applications.
         active: slot that HAProxy's configuration names, by application.
+        backends: how HAProxy's configuration reaches and checks what serves, by application.
         running: what the running HAProxy does with each slot: ready, drain or maint.
         releases: by application.
         files: sha256 of each file by name, by folder.
@@ -37,6 +40,7 @@ class AppState:
 
     busy: str = ""
     active: Mapping[str, str] = field(default_factory=dict)
+    backends: Mapping[str, Backend] = field(default_factory=dict)
     running: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     releases: Mapping[str, tuple[Release, ...]] = field(default_factory=dict)
     files: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -89,6 +93,7 @@ def parse(lines: Iterable[str]) -> AppState:
     return AppState(
         busy=" ".join(found.get("busy", [[]])[0]),
         active=active_slots(_one(found, "config")),
+        backends=parse_backends(_one(found, "config")),
         running=running_slots(_one(found, "states")),
         releases={app: tuple(sorted(one, key=lambda it: it.id)) for app, one in releases.items()},
         files=files,

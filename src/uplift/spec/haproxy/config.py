@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined, TemplateError
 
 from uplift.spec.app.models import SLOTS, App
 from uplift.spec.errors import Problem, SettingsError
+from uplift.spec.haproxy.backend import Backend
 from uplift.spec.haproxy.models import CERTIFICATES, PAGE, Haproxy
 
 _DEFAULT_PAGE = "<!doctype html><title>Back soon</title><h1>Back soon</h1>\n"
@@ -57,7 +59,13 @@ def fallback(apps: Iterable[App]) -> str | None:
     return None
 
 
-def render(settings: Haproxy, template: str, apps: Sequence[App], active: Mapping[str, str]) -> str:
+def render(
+    settings: Haproxy,
+    template: str,
+    apps: Sequence[App],
+    active: Mapping[str, str],
+    backends: Mapping[str, Backend] = MappingProxyType({}),
+) -> str:
     """Return the configuration.
 
     Args:
@@ -65,6 +73,7 @@ def render(settings: Haproxy, template: str, apps: Sequence[App], active: Mappin
         template: text of the Jinja2 template.
         apps: those behind it.
         active: slot that serves, by application.
+        backends: of what serves, by application; as the settings say where nothing does.
 
     Raises:
         SettingsError: the template is none.
@@ -79,7 +88,10 @@ def render(settings: Haproxy, template: str, apps: Sequence[App], active: Mappin
         "certificates": CERTIFICATES,
         "rules": rules(apps),
         "default": fallback(apps),
-        "apps": [_backend(app, active.get(app.name, "")) for app in apps],
+        "apps": [
+            _backend(app, active.get(app.name, ""), backends.get(app.name) or Backend.of(app))
+            for app in apps
+        ],
     }
     try:
         return environment.from_string(template).render(values)
@@ -88,13 +100,12 @@ def render(settings: Haproxy, template: str, apps: Sequence[App], active: Mappin
         raise SettingsError([problem]) from None
 
 
-def _backend(app: App, active: str) -> dict[str, Any]:
-    http = app.open_check
+def _backend(app: App, active: str, backend: Backend) -> dict[str, Any]:
     return {
         "name": app.name,
-        "check_path": http.path if http else "/",
-        "check_status": ",".join(map(str, http.status)) if http else "100-599",
-        "servers": list(zip(SLOTS, app.slot_ports, strict=True)),
+        "check_path": backend.path,
+        "check_status": backend.status,
+        "servers": list(zip(SLOTS, backend.ports, strict=True)),
         "active": active,
     }
 

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from uplift.spec.container.state import by_word
+from uplift.spec.haproxy import backend
+from uplift.spec.haproxy.backend import Backend
 from uplift.spec.haproxy.models import CONFIG, Haproxy
 from uplift.spec.haproxy.slots import active_slots
 
@@ -42,6 +44,12 @@ class HaproxyState:
     def slots(self) -> dict[str, str]:
         """Return which slot of each application the configuration names."""
         return active_slots(self.config or "")
+
+    @property
+    def backends(self) -> dict[str, Backend]:
+        """Return the backends of the applications that serve: a switch changes them, with it."""
+        found = backend.parse(self.config or "")
+        return {name: one for name, one in found.items() if name in self.slots}
 
 
 def parse(lines: Iterable[str]) -> HaproxyState:
