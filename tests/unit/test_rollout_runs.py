@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import resource
 import secrets
+import shutil
 import sys
 import threading
 import time
@@ -19,7 +20,7 @@ import pytest
 from uplift.cli.main import run
 from uplift.cli.watching import watch
 from uplift.remote.inventory import InventoryHost, select
-from uplift.rollout import hooks
+from uplift.rollout import hooks, inputs
 from uplift.rollout.approval import approve
 from uplift.rollout.engine import Engine, Stop
 from uplift.rollout.gate import Gate
@@ -411,6 +412,29 @@ def test_the_hash_of_a_run_follows_deploys_settings_and_data(
     assert fingerprint("inventories/a.py", ["deploys/a.py"], {}) == first
     Path("group_data/a.py").write_text("x = 2\n")
     assert fingerprint("inventories/a.py", ["deploys/a.py"], {}) != first
+
+
+def test_the_hash_of_a_run_follows_the_code_of_uplift_also_of_another_checkout_of_a_release(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    copies = [tmp_path / "one", tmp_path / "two"]
+    for copy in copies:
+        shutil.copytree(inputs.CODE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+
+    def seen(code: Path) -> str:
+        monkeypatch.setattr(inputs, "CODE", code)
+        return fingerprint("i.py", ["d.py"], {})
+
+    assert seen(inputs.CODE) == seen(copies[0]) == seen(copies[1])
+    # What Python and editors leave beside the code is none.
+    for name in ("__pycache__/plan.cpython-313.pyc", ".plan.py.swp", "operations/uv.py~"):
+        (copies[1] / name).parent.mkdir(exist_ok=True)
+        (copies[1] / name).write_text("other")
+    assert seen(copies[0]) == seen(copies[1])
+    source = copies[1] / "operations/uv.py"
+    source.write_text(source.read_text() + "\n")
+    assert seen(copies[0]) != seen(copies[1])
 
 
 @pytest.mark.parametrize("there", [["gone.invalid"], []], ids=["lost", "taken out"])

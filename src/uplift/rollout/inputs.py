@@ -7,22 +7,31 @@ from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
+import uplift
+
+CODE = Path(uplift.__file__).parent
+"""Of this package. Two checkouts may have the same version: some 2 MB are read."""
+
 _FOLDERS = ("deploys", "group_data", "inventories", "templates")
 
 
 def fingerprint(inventory: str, deploys: Iterable[str], data: Mapping[str, str]) -> str:
-    """Return a hash of the inventory, the deploy files, the settings and this release of uplift.
+    """Return a hash of the inventory, the deploy files, the settings, uplift and pyinfra.
 
     Args:
         inventory: a file.
         deploys: deploy files.
         data: what is given to them.
     """
-    found = hashlib.sha256(version("pyinfra-uplift").encode())
-    for path in sorted({*_files(), *(Path(one) for one in (inventory, *deploys))}):
+    found = hashlib.sha256(version("pyinfra").encode())
+    files = {*_files(), *(Path(one) for one in (inventory, *deploys))}
+    named = [(str(path), path) for path in files]
+    # It may be installed at different places of the machines that plan and carry out.
+    named += [(f"uplift: {path.relative_to(CODE)}", path) for path in CODE.rglob("*.py")]
+    for name, path in sorted(named):
         if path.is_file():
             content = path.read_bytes()
-            found.update(f"\0{path}\0{len(content)}\0".encode() + content)
+            found.update(f"\0{name}\0{len(content)}\0".encode() + content)
     for name, value in sorted(data.items()):
         found.update(f"\0{name}={value}".encode())
     return found.hexdigest()
