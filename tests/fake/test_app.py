@@ -19,6 +19,7 @@ from pyinfra.context import ctx_host, ctx_state
 from uplift.apps import command, logs
 from uplift.facts import app as facts
 from uplift.facts.haproxy import Haproxy
+from uplift.operations import app as app_operation
 from uplift.operations import app_jobs, app_removal, app_script, app_ways, haproxy
 from uplift.secrets import Secret, SecretRef
 from uplift.spec.app import App
@@ -160,6 +161,35 @@ def test_the_one_of_before_is_told_by_the_path_and_the_token_that_it_knows() -> 
     assert "http_port_of_app=9000\n" in found
     assert "drain_token=/var/lib/uplift/releases/console/1/secrets/3\n" in found
     assert understood(found) == (0, "")
+
+
+def test_records_and_images_that_go_with_a_new_release_are_named_before() -> None:
+    it = app(drain={}, proxy="none", keep={"images": 2})
+    there = tuple(
+        Release(
+            f"2026010{number}T000000Z-{number}",
+            it.model_dump(mode="json", exclude_defaults=True),
+            f"console:{number}",
+            f"sha256:{str(number) * 64}",
+            local=f"sha256:{number}{'0' * 63}",
+            outcome="good",
+        )
+        for number in (1, 2, 3)
+    )
+    resolved = Resolved(it.image, "registry", "sha256:" + "4" * 64)
+    state = State(docker=True, resolved={it.image: resolved})
+    found = AppState(releases={"console": there})
+    todo = Todo("replace", "blue", "", Plan("create"))
+    gone = app_operation._removed(it, todo, state, found, {}, b"k" * 32)
+    assert gone == [
+        *(f"release {one.words}" for one in there[:2]),
+        "image sha256:10000000…",
+        "image sha256:20000000…",
+    ]
+    assert (
+        app_operation._removed(it, Todo("mend", "blue", "", Plan("mend")), state, found, {}, b"")
+        == []
+    )
 
 
 def test_one_of_before_that_wants_no_token_gets_none() -> None:

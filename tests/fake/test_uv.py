@@ -139,6 +139,18 @@ def test_a_switch_to_an_installed_version_downloads_nothing() -> None:
     assert "_stdin" not in command.connector_arguments
 
 
+@pytest.mark.parametrize(("version", "stays"), [("1.2.2", False), (None, True)])
+def test_a_first_uv_has_no_way_back_and_versions_that_go_are_named(
+    version: str | None, stays: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[dict[str, Any]] = []
+    monkeypatch.setattr(uv.script, "announce", lambda line, **more: told.append(more))
+    yielded(answer(version), settings=SETTINGS.model_copy(update={"keep": 0}))
+    (one,) = told
+    assert bool(one["lasting"]) is stays
+    assert one["removes"] == ([f"uv {version}"] if version else [])
+
+
 def test_a_damaged_binary_is_installed_again() -> None:
     (command,) = yielded(answer(damaged=True))
     assert "source=host\n" in command.get_raw_value()

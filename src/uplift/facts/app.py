@@ -31,6 +31,9 @@ for app do
     id=${{dir%/}}
     echo "release $app ${{id##*/}} $(pack <"$dir/release.json")" \
       "$(if [ -s "$dir/outcome" ]; then pack <"$dir/outcome"; else echo -; fi)"
+    for file in "$dir/secrets"/*; do
+      [ ! -f "$file" ] || echo "held $app/${{id##*/}} ${{file##*/}}"
+    done
   done
   for file in "{FILES}/$app"/*/*; do
     [ -f "$file" ] || continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from pyinfra import logger
@@ -15,11 +15,11 @@ from uplift.controller import inventory, person
 from uplift.operations import job, script
 from uplift.operations.app_jobs import undone
 from uplift.operations.app_script import render
-from uplift.operations.app_ways import check_image, containers, read, way_back, whole
+from uplift.operations.app_ways import check_image, containers, lasting, read, way_back, whole
 from uplift.operations.container import settled, time_limit
 from uplift.secrets import fingerprint_key, require
 from uplift.spec.app.adopted import Adopted, adoptable
-from uplift.spec.app.kept import surplus
+from uplift.spec.app.kept import Surplus, surplus
 from uplift.spec.app.models import SLOTS, App
 from uplift.spec.app.plan import Todo, plan
 from uplift.spec.app.release import (
@@ -34,6 +34,7 @@ from uplift.spec.app.release import (
 )
 from uplift.spec.app.state import AppState
 from uplift.spec.container.diff import Values
+from uplift.spec.container.image import brief
 from uplift.spec.container.plan import Refused
 from uplift.spec.container.state import State
 from uplift.spec.errors import UpliftError
@@ -159,7 +160,50 @@ def _foretell(
         if todo.action != "nothing":
             # Of two slots, the one of before serves until the other does.
             stops = [one.name] if todo.action == "replace" else []
-            script.announce(_told(one, todo, of), restarts=stops)
+            script.announce(
+                _told(one, todo, of),
+                restarts=stops,
+                removes=_removed(one, todo, state, found, own, key),
+                lasting=lasting(one, todo, state, found),
+            )
+
+
+def _removed(
+    app: App, todo: Todo, state: State, found: AppState, values: Values, key: bytes
+) -> list[str]:
+    """Return the records and images that go once the new release is good."""
+    if todo.action not in ("switch", "replace"):
+        return []
+    there = found.releases.get(app.name, ())
+    stale = _made(app, state, there, values, key, Origin(app.image, "", person())).stale
+    gone = [one for one in there if one.id in stale.releases]
+    return [f"release {one.words}" for one in gone] + [f"image {brief(id)}" for id in stale.images]
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A release that is to be: its id, its record, and what goes for it."""
+
+    id: str
+    record: str
+    stale: Surplus
+
+
+def _made(
+    app: App,
+    state: State,
+    there: Sequence[Release],
+    values: Values,
+    key: bytes,
+    of: Origin,
+) -> _Made:
+    resolved = state.resolved[app.image]
+    id = new_id(datetime.now(UTC), resolved.digest or resolved.local, there)
+    files = {reference.secret: str(number) for number, reference in enumerate(values)}
+    fingerprints = {one.secret: value.fingerprint(key) for one, value in values.items()}
+    text = record(app, replace(of, digest=resolved.digest), id, files, fingerprints)
+    new = replace(parse(text, "outcome good"), local=resolved.local)
+    return _Made(id, text, surplus(new, there, app.keep.images, app.builder_tags))
 
 
 def _text(
@@ -175,23 +219,15 @@ def _text(
     retiring = _retiring(app, todo, found)
     if todo.action not in ("switch", "replace"):
         return render(app, todo, state, values, release="", record="", retiring=retiring)
-    resolved = state.resolved[app.image]
-    there = found.releases.get(app.name, ())
-    id = new_id(datetime.now(UTC), resolved.digest or resolved.local, there)
-    files = {reference.secret: str(number) for number, reference in enumerate(values)}
-    fingerprints = {one.secret: value.fingerprint(key) for one, value in values.items()}
-    origin = replace(of, digest=resolved.digest)
-    text = record(app, origin, id, files, fingerprints)
-    new = replace(parse(text, "outcome good"), local=resolved.local)
-    stale = surplus(new, there, app.keep.images, app.builder_tags)
+    new = _made(app, state, found.releases.get(app.name, ()), values, key, of)
     return render(
         app,
         todo,
         state,
         values,
-        release=id,
-        record=text,
-        stale=stale,
+        release=new.id,
+        record=new.record,
+        stale=new.stale,
         adopted=fresh,
         key=key,
         retiring=retiring,

@@ -13,10 +13,12 @@ from uplift.facts.script import read_quietly
 from uplift.operations import container
 from uplift.operations.haproxy import read as read_file
 from uplift.secrets import fingerprint_key, require
+from uplift.spec.app import lasting as reasons
 from uplift.spec.app.adopted import adoptable
 from uplift.spec.app.foreign import at_registry, foreign
+from uplift.spec.app.lasting import unheld
 from uplift.spec.app.models import SLOTS, App
-from uplift.spec.app.plan import plan
+from uplift.spec.app.plan import Todo, plan
 from uplift.spec.app.release import NotFoundError, Release, choose, restored, sources, with_files
 from uplift.spec.app.state import AppState
 from uplift.spec.container.diff import Values
@@ -170,6 +172,29 @@ def check_way_back(app: App, to: str, *, schema: bool = True) -> None:
     except (NotFoundError, Refused) as error:
         msg = f"{host.name}: {error}. No host was touched"
         raise UpliftError(msg) from None
+
+
+def lasting(app: App, todo: Todo, state: State, found: AppState) -> str:
+    """Return why a rollout could not put an application back; nothing is changed.
+
+    The host is asked only for an image that it has no more, whether that can be pulled.
+
+    Args:
+        app: as it shall be.
+        todo: what is done about it.
+        state: of the host's containers.
+        found: of HAProxy, releases and images.
+    """
+    reason, release = reasons.lasting(app, todo, state, found), unheld(app, todo, found)
+    if reason or release is None:
+        return reason
+    before = as_it_was(app, restored(release))
+    asked = container.read(containers([before])[:1])
+    resolved = asked.resolved[before.image] if asked else None
+    if resolved is None or not (resolved.how == "failed" or resolved.trouble):
+        return ""
+    said = resolved.trouble or "no registry has it"
+    return f"{app.name}: the image of {release.id} is not on the host, and cannot be pulled: {said}"
 
 
 def check_image(way: Way, state: State) -> None:

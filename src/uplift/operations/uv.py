@@ -53,7 +53,11 @@ def installed(settings: Uv) -> Generator[StringCommand, None, None]:
         yield script.refuse(str(error))
         return
     done = f"uv: {', '.join(todo.words)}"
-    script.announce(done)
+    script.announce(
+        done,
+        removes=[f"uv {version}" for version in todo.remove],
+        lasting="" if state.active else "uv: there was none of uplift's before, the new one stays",
+    )
     yield script.run(
         _script(release, todo, source), stdin=stdin or None, timeout=DOWNLOAD_LIMIT + 300
     )

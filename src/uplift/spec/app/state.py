@@ -31,6 +31,7 @@ class AppState:
         releases: by application.
         files: sha256 of each file by name, by folder.
         broken: records that cannot be read, by application.
+        held: files of secrets that the record of a release has, by `application/id`.
         images: of the host, whoever made them.
         journals: switches that did not come to their end, by application.
         listening: ports on which the host's loopback address accepts connections.
@@ -45,6 +46,7 @@ class AppState:
     releases: Mapping[str, tuple[Release, ...]] = field(default_factory=dict)
     files: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     broken: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    held: Mapping[str, frozenset[str]] = field(default_factory=dict)
     images: tuple[HostImage, ...] = ()
     journals: Mapping[str, Journal] = field(default_factory=dict)
     # Both move by themselves: they say nothing of what was changed.
@@ -87,6 +89,9 @@ def parse(lines: Iterable[str]) -> AppState:
             releases.setdefault(app, []).append(parse_release(record, outcome))
         except (ValueError, KeyError):
             broken.setdefault(app, []).append(id)
+    held: dict[str, set[str]] = {}
+    for id, name in found.get("held", ()):
+        held.setdefault(id, set()).add(name)
     files: dict[str, dict[str, str]] = {}
     for folder, digest, name in found.get("file", ()):
         files.setdefault(folder, {})[_text(name)] = digest
@@ -98,6 +103,7 @@ def parse(lines: Iterable[str]) -> AppState:
         releases={app: tuple(sorted(one, key=lambda it: it.id)) for app, one in releases.items()},
         files=files,
         images=tuple(map(_image, found.get("image", ()))),
+        held={id: frozenset(names) for id, names in held.items()},
         broken={app: tuple(ids) for app, ids in broken.items()},
         journals={app: parse_journal(_text(text)) for app, text in found.get("journal", ())},
         listening=frozenset(map(_port, found.get("listening", ()))) - {0},
