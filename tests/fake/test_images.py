@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -249,7 +249,14 @@ def test_a_planted_secret_in_any_layer_stops_the_push(box: Box, said: str) -> No
 @pytest.mark.parametrize("part", ["history", "environment", "labels"])
 @pytest.mark.parametrize(
     "planted",
-    ["x=glpat-" + "a" * 20, "DB_PASSWORD=hunter22", "u=https://ci:" + "word@nexus.example.com", ""],
+    [
+        "x=glpat-" + "q" * 20,
+        "DB_PASSWORD=qqqq22",
+        "DB_TOKEN:qqqq22",
+        "u=https://qq:" + "qqqq@nexus.example.com",
+        "s://q:" + "qq@nexus.example.com",
+        "",
+    ],
 )
 def test_a_planted_secret_beside_the_layers_stops_the_push(
     box: Box, part: str, planted: str
@@ -259,7 +266,7 @@ def test_a_planted_secret_beside_the_layers_stops_the_push(
     done = build(box)
     assert (done.returncode, box.read("pushed")) == (1, "")
     assert f"the image's {part}" in done.stdout
-    assert text not in done.stdout
+    assert text not in done.stdout and "q" not in done.stdout
 
 
 def test_a_file_that_the_settings_allow_may_look_like_a_token(box: Box) -> None:
@@ -367,6 +374,27 @@ def test_an_image_of_programs_for_another_machine_is_not_pushed(
     assert "--platform linux/arm64" in box.read("calls")
     assert (done.returncode == 0) == good == ("for another machine" not in done.stdout)
     assert (box.read("pushed") != "") == good
+
+
+def test_a_dockerfile_that_holds_tokens_tells_them_to_nobody_while_it_is_built(box: Box) -> None:
+    token = "npm_" + "q" * 40
+    step = f"RUN npm set {token} && DB_PASSWORD=qqqqqq x && curl https://q:" + "qqqq@npm.example/a"
+    far = f"#8 [2/2] {'x' * 130} {PASSWORD}\n"
+    failing = f"#9 [1/2] {step}\n#9 1.0 {token}: refused\n#9 ERROR: process\n"
+    box.put("log", f"{far}{failing}ERROR: {'x' * 480} {PASSWORD}\n")
+    box.put("broken")
+    done = build(box)
+    shown = "[1/2] RUN npm set … && DB_PASSWORD=… x && curl …@npm.example/a"
+    assert done.stdout.splitlines()[:4] == [
+        *(f"#9 {shown}", f"#9 {shown}", "#9 1.0 …: refused", "#9 ERROR: process")
+    ]
+    assert "q" not in done.stdout and PASSWORD[:8] not in done.stdout
+
+
+def test_the_value_of_a_variable_with_a_telling_name_is_not_told_by_the_steps(box: Box) -> None:
+    box.put("log", "#5 [2/2] RUN x hunter22\n#5 DONE 0.1s\n")
+    made = replace(inputs(), dockerfile="FROM a\nARG DB_PASSWORD=hunter22\nRUN x $DB_PASSWORD\n")
+    assert build(box, Todo(made, "build")).stdout.splitlines()[0] == "#5 [2/2] RUN x …"
 
 
 def test_steps_are_told_as_they_begin_and_end_and_what_they_print_is_not(box: Box) -> None:

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from uplift.operations.images_work import archive, collect
 from uplift.spec.errors import SettingsError
 from uplift.spec.images import File, Found, Image, Images, Inputs, Todo, parse, plan
-from uplift.spec.images.tokens import value_is_secret
+from uplift.spec.images.tokens import masks, value_is_secret
 
 NAME = "registry.example.com:5000/console"
 PROJECT = '[project]\nname = "console"\nversion = "2.0.0"\n'
@@ -232,6 +232,47 @@ def test_a_login_reaches_every_step_that_downloads_as_a_secret_of_the_build(sour
         assert all("type=secret,id=netrc" in one and "required=true" in one for one in loading)
 
 
+def test_uv_takes_requirements_with_hashes_where_there_is_no_lock(source: Path) -> None:
+    (source / "uv.lock").unlink()
+    (source / "locked").mkdir()
+    (source / "requirements.txt").rename(source / "locked/prod.txt")
+    first, last = collected(source, requirements="locked/prod.txt").dockerfile.split("\nFROM ")
+    assert "uv.lock" not in first and "uv sync" not in first and "uv export" not in first
+    assert "--mount=type=bind,source=locked/prod.txt,target=locked/prod.txt" in first
+    assert "uv pip sync --allow-empty-requirements --require-hashes locked/prod.txt" in first
+    assert "uv pip install --no-deps ." in first and "uv pip check" in first
+    (source / "uv.lock").write_text("")
+    assert last == collected(source).dockerfile.split("\nFROM ")[1]
+
+
+@pytest.mark.parametrize("builder", ["uv", "poetry", "pip"])
+def test_packages_of_the_system_are_in_the_image_and_those_of_the_build_are_not(
+    source: Path, builder: str
+) -> None:
+    def lines(text: str) -> list[str]:
+        return [line.strip(" \\") for line in text.splitlines()]
+
+    plain = collected(source, builder=builder)
+    assert "apt-get" not in plain.dockerfile
+    packages = {"build_packages": ["gcc", "libpq-dev"], "system_packages": ["libpq5", "tini=0.19"]}
+    made = collected(source, builder=builder, **packages)
+    first, last = made.dockerfile.split("\nFROM ")
+    assert "gcc libpq-dev" in lines(first) and "libpq5 tini=0.19" in lines(last)
+    assert "libpq5" not in first and "gcc" not in last
+    # What apt downloads about packages is in no layer.
+    assert all("&& rm -rf /var/lib/apt/lists/*" in lines(stage) for stage in (first, last))
+    assert made.hash != plain.hash
+
+
+@pytest.mark.parametrize("builder", ["uv", "poetry", "pip"])
+def test_the_version_of_python_names_the_base_of_both_stages(source: Path, builder: str) -> None:
+    made = collected(source, builder=builder, python="3.11.9")
+    bases = [line for line in made.dockerfile.splitlines() if line.startswith("FROM ")]
+    assert bases == ["FROM python:3.11.9-slim AS builder", "FROM python:3.11.9-slim"]
+    assert made.labels["org.opencontainers.image.base.name"] == "python:3.11.9-slim"
+    assert made.hash != collected(source, builder=builder).hash
+
+
 def test_a_project_that_is_no_package_is_not_installed(source: Path) -> None:
     (source / "pyproject.toml").write_text(PROJECT)
     assert "--no-deps" not in collected(source).dockerfile
@@ -393,6 +434,30 @@ def test_the_archive_is_the_same_bytes_for_the_same_inputs(source: Path) -> None
 )
 def test_what_looks_like_a_token_is_told_from_what_does_not(value: str, secret: bool) -> None:
     assert value_is_secret(value) is secret
+
+
+WRITTEN = st.text(
+    st.characters(exclude_characters='\n"\\', exclude_categories=["C", "Z"]), min_size=4
+)
+
+
+@given(WRITTEN)
+def test_what_a_dockerfile_calls_a_secret_is_masked_whatever_it_looks_like(value: str) -> None:
+    dockerfile = f'FROM a\nARG A=1 \\\n  DB_PASSWORD="{value}"\nENV QUIET=yes\nRUN true yes\n'
+    words = ["sed", "-E", "\n".join(masks(dockerfile))]
+    line = f"RUN a {value} b\n"
+    said = subprocess.run(
+        words, input=line.encode(), env={"LC_ALL": "C"}, capture_output=True, check=True
+    )
+    assert said.stdout.decode() == "RUN a … b\n"
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["ARG TOKEN=qqqqqq", "env x_secret_y qqqqqq", "ENV a=b DB_PASSWORD='qqqqqq' c=d", "RUN x"],
+)
+def test_values_of_variables_with_telling_names_are_masked(line: str) -> None:
+    assert any("qqqqqq" in one for one in masks(line)) == (line != "RUN x")
 
 
 def test_a_platform_that_the_host_cannot_run_is_named_only_where_it_is_to_be_built() -> None:

@@ -8,22 +8,23 @@ from urllib.parse import quote
 
 from uplift.spec.errors import UpliftError
 from uplift.spec.images import Image
-from uplift.spec.images.tokens import CREDENTIALS, FILES, TOKENS
+from uplift.spec.images.tokens import CREDENTIALS, FILES, TOKENS, masks
 from uplift.spec.secret import Secret
 
 SHORTEST = 8
 """Characters of a secret that can be looked for without finding it by chance."""
 
-# Needs $work, a folder on disk, and $keys, one in memory with the files exact, tokens and words.
+# Needs $work, a folder on disk, and $keys, one in memory with the files that patterns() writes.
 # Layers are read one by one: what a later one deletes is in an earlier one still.
 GATE = r"""
-# $1 a text, $2 what it is: what it shows is cut, so that no secret is told
+# $1 a text, $2 what it is: shown is the name before a value, or how a token begins
 gate_text() {
   if [ -s "$keys/exact" ] && grep -qaF -f "$keys/exact" "$1"; then
     echo "a secret of this build is in the image's $2"
   fi
   grep -aoE -f "$keys/tokens" -f "$keys/words" "$1" | grep -v EXAMPLE |
-    sed "s/[=].*//; s/^\(.\{8\}\).*/\1/; s/$/…: looks like a secret in the image's $2/"
+    sed -e 's/[=:].*//' -e 't named' -e 's/^\(.\{4\}\).*/\1/' -e ':named' \
+      -e "s/$/…: looks like a secret in the image's $2/"
 }
 allowed() {
   while IFS= read -r pattern; do
@@ -94,13 +95,14 @@ gate() {
 """.replace("@names@", " -o ".join(f"-name {name}" for name in FILES))
 
 
-def patterns(image: Image, secrets: Mapping[str, Secret]) -> str:
-    """Return shell text that writes what the gate looks for into ``$keys``; secret.
+def patterns(image: Image, secrets: Mapping[str, Secret], dockerfile: str) -> str:
+    """Return shell text that writes what the gate looks for, and masks, into ``$keys``; secret.
 
     Args:
         image: of the settings.
         secrets: what its build gets, by id; a login of the index as ``netrc-login``, which is
             never given to a build but looked for.
+        dockerfile: of its build.
 
     Raises:
         UpliftError: a secret is too short to be looked for.
@@ -110,6 +112,7 @@ def patterns(image: Image, secrets: Mapping[str, Secret]) -> str:
         "exact": exact,
         "tokens": TOKENS,
         "words": CREDENTIALS,
+        "masks": masks(dockerfile),
         "allowed": image.gate_allows,
     }
     return "".join(f'{put(_lines(lines))} >"$keys/{name}"\n' for name, lines in files.items())

@@ -91,7 +91,7 @@ def _head(inputs: Inputs, **more: str) -> str:
 
 
 def _patterns(inputs: Inputs, secrets: Mapping[str, Secret]) -> str:
-    return patterns(inputs.image, _looked_for(inputs, secrets))
+    return patterns(inputs.image, _looked_for(inputs, secrets), inputs.dockerfile)
 
 
 def secrets_of(inputs: Inputs) -> dict[str, Secret]:

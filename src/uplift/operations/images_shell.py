@@ -13,9 +13,11 @@ keys=$(mktemp -d /dev/shm/uplift-images.XXXXXX) || exit 1
 trap 'rm -rf "$work" "$keys"' EXIT
 trap 'exit 143' TERM
 fail() { echo "images: $1"; exit "${2:-1}"; }
-# A line of others' words that holds a secret is not shown.
+# A line of others' words that holds a secret is not shown, and of one that holds what looks like a
+# secret the rest. Lines come whole: half a secret would not be known.
 quiet() {
-  if [ -s "$keys/exact" ]; then grep --line-buffered -avF -f "$keys/exact"; else cat; fi
+  if [ -s "$keys/exact" ]; then grep --line-buffered -avF -f "$keys/exact"; else cat; fi |
+    if [ -s "$keys/masks" ]; then LC_ALL=C sed -u -E -f "$keys/masks"; else cat; fi
 }
 # $1 reference: its digest, or nothing; 1 when the registry did not answer
 digest() {
@@ -50,7 +52,7 @@ why() {
   step=$(sed -n 's/^#\([0-9]*\) ERROR.*/\1/p' "$work/log" | tail -n 1)
   if [ -n "$step" ]; then grep "^#$step " "$work/log" | tail -n 40
   else tail -n 20 "$work/log"; fi
-  grep '^ERROR' "$work/log" | tail -n 1 | cut -c 1-500
+  grep '^ERROR' "$work/log" | tail -n 1 | quiet | cut -c 1-500
 }
 # Whether an index refuses a login: it is asked, as pip says no more than that there is no such
 # package; where this host does not reach it, uv and Poetry say it. A base that could not be pulled
@@ -103,7 +105,7 @@ fits() {
 # $1 platform, or empty: $image is the image, looked through
 make() {
   platform=$1
-  { build; echo "$?" >"$work/code"; } 2>&1 </dev/null | tee "$work/log" | steps | quiet
+  { build; echo "$?" >"$work/code"; } 2>&1 </dev/null | tee "$work/log" | quiet | steps
   [ "$(cat "$work/code")" = 0 ] || {
     why | quiet; refused; fail "$fixed was not built"; }
   image=$(cat "$work/id") || fail "$fixed: the build named no image"

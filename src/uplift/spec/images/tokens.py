@@ -18,18 +18,55 @@ TOKENS = (
 )
 """Tokens with a form of their own: found anywhere, also in the files of layers."""
 
-CREDENTIALS = (
-    r"[a-z]+://[^/@: ]*:[^/@ ]+@",
+_LOGIN = r"[a-z]+://[^/@: ]*:[^/@ ]+@"
+_TELLING = (
     r"([Pp][Aa][Ss][Ss][Ww][Oo][Rr][Dd]|[Tt][Oo][Kk][Ee][Nn]|[Ss][Ee][Cc][Rr][Ee][Tt])"
-    r"[A-Za-z0-9_]*[=:][^ $][^ ]{3}",
+    r"[A-Za-z0-9_]*"
 )
+_NAMED = f"{_TELLING}[=:]"
+_VALUED = r"[^ $][^ ]{3}"
+_SHORTEST = 4
+
+CREDENTIALS = (_LOGIN, f"{_NAMED}{_VALUED}")
 """Values beside a telling name, and logins in addresses: in history, environment and labels."""
+
+_MASKS = (
+    *(f"s!{token}[A-Za-z0-9_-]*!…!g" for token in TOKENS),
+    f"s!{_LOGIN}!…@!g",
+    f"s!({_NAMED}){_VALUED}[^ ]*!\\1…!g",
+)
 
 FILES = (".netrc", ".pypirc", ".git-credentials", ".env")
 """Names of files that hold logins; none is in an image."""
 
+# What a Dockerfile gives a variable with a telling name: BuildKit writes it into the steps.
+_GIVEN = re.compile(r"^[ \t]*(?:ARG|ENV)[ \t](.*)", re.MULTILINE | re.IGNORECASE)
+_SHOWN = re.compile(
+    rf"""{_TELLING}[= \t](?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<plain>[^\s]+))"""
+)
 _VALUE = re.compile("|".join((*TOKENS, CREDENTIALS[0])))
 _NAME = re.compile(r"passw|token|secret|credential|api_?key|private_?key", re.IGNORECASE)
+
+
+def masks(dockerfile: str) -> list[str]:
+    """Return commands for ``sed -E`` that take what looks like a secret out of what people read.
+
+    Args:
+        dockerfile: of the build, which may give a variable a value that looks like none.
+    """
+    given = _GIVEN.findall(dockerfile.replace("\\\n", " "))
+    values = {found[found.lastgroup or 0] for line in given for found in _SHOWN.finditer(line)}
+    # A value that is part of another one would leave the rest of that.
+    longest = sorted((it for it in values if len(it) >= _SHORTEST), key=lambda it: (-len(it), it))
+    return [*(f"s!{_escaped(value)}!…!g" for value in longest), *_MASKS]
+
+
+def _escaped(text: str) -> str:
+    """Return an extended regular expression of a text, for ``sed`` with ``!`` around it."""
+    own = {"!": r"\!", "^": r"\^", "\\": r"\\"}
+    return "".join(
+        own.get(one, f"[{one}]") if one.isascii() and not one.isalnum() else one for one in text
+    )
 
 
 def value_is_secret(value: str) -> bool:
