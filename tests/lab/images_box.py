@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -23,6 +24,8 @@ MANIFESTS = (
     "docker.distribution.manifest.list.v2",
     "docker.distribution.manifest.v2",
 )
+ACCEPT = f"Accept: {', '.join(f'application/vnd.{kind}+json' for kind in MANIFESTS)}"
+OCI = "org.opencontainers.image."
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -106,13 +109,23 @@ class Box:
         """
         return self.sh(script)
 
+    @property
+    def path(self) -> str:
+        """Return the repository as the registry's paths name it."""
+        return self.repository.partition("/")[2]
+
     def digest(self, tag: str) -> str:
         """Return what the registry has under a tag, or nothing."""
-        accept = ", ".join(f"application/vnd.{kind}+json" for kind in MANIFESTS)
-        path = f"{self.repository.partition('/')[2]}/manifests/{tag}"
-        answer = self.registry(path, "-I", "-H", f"Accept: {accept}")
+        answer = self.registry(f"{self.path}/manifests/{tag}", "-I", "-H", ACCEPT)
         found = re.search(r"docker-content-digest: (\S+)", answer, re.IGNORECASE)
         return found[1] if found and " 200" in answer.splitlines()[0] else ""
+
+    def config(self, tag: str) -> dict[str, Any]:
+        """Return the configuration that the registry has of an image for one platform."""
+        manifest = json.loads(self.registry(f"{self.path}/manifests/{tag}", "-H", ACCEPT))
+        blob = self.registry(f"{self.path}/blobs/{manifest['config']['digest']}", "-L")
+        found: dict[str, Any] = json.loads(blob)
+        return found
 
     def told(self) -> dict[str, str]:
         """Return digests by tag, as the last run told them."""
@@ -131,6 +144,20 @@ class Box:
         """Return method and path of every request that the registry of this host has logged."""
         log = self.sh("docker logs registry 2>/dev/null")
         return re.findall(r'"([A-Z]+ /v2/\S*) HTTP/', log)
+
+
+def commit(folder: Path, epoch: int) -> str:
+    """Commit all that a folder holds, with a date, and return the commit."""
+    who = ("-c", "user.name=t", "-c", "user.email=t@example.com")
+    date = {f"GIT_{one}_DATE": f"{epoch} +0000" for one in ("AUTHOR", "COMMITTER")}
+    for words in (("init", "-q"), ("add", "."), (*who, "commit", "-q", "-m", "a commit")):
+        subprocess.run(
+            ["git", *words], cwd=folder, env={**os.environ, **date}, check=True, timeout=60
+        )
+    said = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=folder, check=True, capture_output=True, timeout=60
+    )
+    return said.stdout.decode().strip()
 
 
 def no_change(said: str) -> list[list[str]]:

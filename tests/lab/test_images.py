@@ -7,11 +7,14 @@ import json
 import re
 import secrets
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from images_box import LIMIT, PROJECT, SCRIPTS, Box, Run, no_change
+from images_box import LIMIT, OCI, PROJECT, SCRIPTS, Box, Run, commit, no_change
+
+from uplift.spec.container.image import brief
 
 REPOSITORY = "lab-1:5000/uplift-test/small"
 DOCKERFILE = """
@@ -23,6 +26,19 @@ CMD ["/usr/bin/sleep", "3600"]
 BASE = "registry:5000/registry:2"
 PORT = 18999
 CONTAINER = "uplift-test-small"
+SOURCE_URL = "https://git.example.com/small"
+# When the small image's source was committed: nine days ago, and that is its age.
+DATED = int(time.time()) - 9 * 86400 - 3600
+# What everybody who pulls the image could read, in each place that is not a layer. The key is the
+# only one that the build is told to be a secret; the other values look like what they are.
+PLANTED = """
+FROM registry:2
+ARG DEPLOY_PASSWORD=@password@
+RUN : "$DEPLOY_PASSWORD"
+RUN : @npm@
+ENV MIRROR=@key@
+LABEL team=@gitlab@
+"""
 # Each build leaves 30 MB of cache, and counts in a cache mount how many there were.
 HEAVY = """
 FROM registry:2 AS builder
@@ -62,10 +78,11 @@ def small(box: Box) -> Callable[..., dict[str, Any]]:
     source.mkdir()
     (source / "Dockerfile").write_text(DOCKERFILE)
     (source / "words").write_text(secrets.token_hex(8))
+    commit(source, DATED)
 
     def make(**changed: Any) -> dict[str, Any]:
         plain = {"name": REPOSITORY, "version": "1.0.0", "builder": "dockerfile"}
-        return {**plain, "source": str(source), **changed}
+        return {**plain, "source": str(source), "source_url": SOURCE_URL, **changed}
 
     return make
 
@@ -88,6 +105,25 @@ def test_a_second_run_pushes_nothing_and_asks_once_for_each_tag(
     assert {it.split()[0] for it in second} <= {"GET", "HEAD"}
     for tag in ("1.0.0-dockerfile", *pushed):
         assert second.count(f"HEAD /v2/uplift-test/small/manifests/{tag}") == 1
+
+
+def test_the_registry_serves_the_labels_of_the_source_with_the_date_of_its_commit(
+    box: Box, small: Callable[..., dict[str, Any]], pushed: dict[str, str]
+) -> None:
+    source = small()["source"]
+    words = ["git", "-C", source, "rev-parse", "HEAD"]
+    head = subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
+    found = box.config("1.0.0-dockerfile")
+    date = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(DATED))
+    assert {key: text for key, text in found["config"]["Labels"].items() if OCI in key} == {
+        f"{OCI}created": date,
+        f"{OCI}revision": head,
+        f"{OCI}source": SOURCE_URL,
+        f"{OCI}title": "small",
+        f"{OCI}version": "1.0.0",
+    }
+    # What BuildKit made of SOURCE_DATE_EPOCH.
+    assert found["created"] == date
 
 
 def test_a_login_that_the_registry_refuses_is_said_before_anything_is_built(
@@ -129,6 +165,15 @@ def test_the_list_names_tags_digest_builder_and_the_hosts_that_run_it(
     box.sh(f"{RUN} {CONTAINER} {REPOSITORY}@{digest}")
     (one,) = [it for it in images(box, build=[small()])["images"] if it["digest"] == digest]
     assert one["hosts"] == {box.name: [CONTAINER]}
+    # What people see, who give no --json.
+    done = box.run("uplift", "images", box.inventory(small()))
+    assert done.returncode == 0 and REPOSITORY in done.stdout.splitlines()
+    cells = [re.split(r" *[┃│] *", line)[1:-1] for line in done.stdout.splitlines()]
+    heads = ["tags", "digest", "built by", "age", "size", "runs on"]
+    row = [brief(digest), "dockerfile", "9 d", f"{one['size'] / 1e3:.1f} kB", box.name]
+    assert heads in cells
+    first, second = one["tags"]
+    assert [first, *row] in cells and [second, "", "", "", "", ""] in cells
 
 
 def test_what_runs_without_a_tag_is_listed_and_a_host_that_is_away_is_named(
@@ -151,6 +196,42 @@ def test_what_runs_without_a_tag_is_listed_and_a_host_that_is_away_is_named(
     assert (stray["tags"], stray["size"]) == ([], None)
     assert stray["hosts"] == {box.name: [f"{CONTAINER}-2"]}
     assert any(one["tags"] for one in found["images"])
+
+
+def test_a_secret_in_history_environment_or_labels_is_told_by_its_place_and_nothing_is_pushed(
+    box: Box, small: Callable[..., dict[str, Any]]
+) -> None:
+    source = box.folder / "planted"
+    source.mkdir()
+    values = {
+        "key": secrets.token_hex(16),
+        "password": secrets.token_hex(8),
+        "npm": f"npm_{secrets.token_hex(18)}",
+        "gitlab": f"glpat-{secrets.token_hex(10)}",
+    }
+    text = PLANTED
+    for name, value in values.items():
+        text = text.replace(f"@{name}@", value)
+    (source / "Dockerfile").write_text(text)
+    box.environment["UPLIFT_SECRET_SMALL_KEY"] = values["key"]
+    key = {"key": {"secret": "small/key"}}
+    planted = small(version="7.0.0", source=str(source), secrets=key)
+    before = box.registry("uplift-test/small/tags/list")
+    assert box.apply(planted, options=("-y", "-vvv", "--debug")) == 1
+    told = {line.rpartition("] ")[2].strip() for line in box.said.splitlines()}
+    assert told >= {
+        "a secret of this build is in the image's environment",
+        "a secret of this build is in the image's history",
+        "PASSWORD…: looks like a secret in the image's history",
+        "npm_…: looks like a secret in the image's history",
+        "glpa…: looks like a secret in the image's history",
+        "glpa…: looks like a secret in the image's labels",
+    }
+    assert "7.0.0-dockerfile" in box.said and "holds secrets, and is not pushed" in box.said
+    for value in values.values():
+        assert value[:10] not in box.said
+    assert box.registry("uplift-test/small/tags/list") == before
+    assert "7.0.0" not in box.sh(f"docker image ls --format '{{{{.Tag}}}}' {REPOSITORY}")
 
 
 @pytest.mark.slow
