@@ -17,7 +17,7 @@ OPTIONS = ("--waves", "1,100%", "--gate", GATE, "--on-failure", "revert-fleet")
 def gone_back(pair: Fleet) -> tuple[int, list[bool], dict[str, Any]]:
     """Go back; return exit code, which hosts arrived, and the run as the history has it."""
     done = pair.uplift(*WORDS, *OPTIONS, check=False, cwd=pair.folder)
-    found = json.loads(done.stdout)
+    found = json.loads(done.stdout.splitlines()[-1])
     assert found["exit_code"] == done.returncode, done.stderr
     history = json.loads(pair.uplift("history", "--json", cwd=pair.folder).stdout)
     return done.returncode, [one["arrived"] for one in found["after"]], history[0]

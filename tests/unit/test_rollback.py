@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 
+from uplift.cli import main
 from uplift.remote.connection import Connection
 from uplift.remote.inventory import InventoryHost
 from uplift.rollback import run
@@ -255,3 +257,21 @@ def test_of_a_switch_that_was_interrupted_the_new_release_is_current() -> None:
     found = listing(Said("\n".join(lines)))
     assert found.current is not None
     assert (found.current.id, found.slot) == ("20260102T000000Z-2", "green")
+
+
+def test_as_json_a_rollback_tells_what_happens_as_it_does_and_its_result_last(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def rolled(*given: Any, tell: Any, **more: Any) -> run.Result:
+        tell({"kind": "done", "host": "a", "changed": ["Console"]})
+        return run.Result((Listing("a", (OLD, NEW), current=NEW, chosen=OLD),), (), Exit.FAILED)
+
+    monkeypatch.setattr("uplift.cli.rollback.roll_back", rolled)
+    words = ["rollback", "i.py", "console", "--json"]
+    assert main.run(words) == 1
+    output, errors = capsys.readouterr()
+    event, result = map(json.loads, output.splitlines())
+    assert event == {"kind": "done", "host": "a", "changed": ["Console"]}
+    assert (result["kind"], result["exit_code"], result["after"]) == ("result", 1, [])
+    assert result["before"][0]["chosen"] == OLD.id
+    assert errors == ""

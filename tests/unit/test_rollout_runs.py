@@ -19,6 +19,7 @@ import pytest
 
 from uplift.cli.main import run
 from uplift.cli.watching import watch
+from uplift.controller import person
 from uplift.remote.inventory import InventoryHost, select
 from uplift.rollout import hooks, inputs
 from uplift.rollout.approval import approve
@@ -189,6 +190,18 @@ def test_only_a_run_that_waits_can_be_approved(root: Path) -> None:
         journal.write("paused", wave=1)
         assert approve("last", root) == (journal.folder.name, 1)
         assert (journal.folder / "approved-1").read_text().strip()
+
+
+def test_an_approval_is_told_as_json_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Journal.begin(REQUEST, quiet) as journal:
+        journal.write("wave", wave=1)
+        journal.write("paused", wave=1)
+    assert run(["approve", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told == {"run": journal.folder.name, "wave": 1, "by": person()}
 
 
 def engine(journal: Journal, policy: Policy, **others: Any) -> Engine:

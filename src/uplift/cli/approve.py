@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import click
 
-from uplift.cli.output import progress
+from uplift.cli.output import as_json, progress
+from uplift.controller import person
 from uplift.rollout.approval import approve as give
 
 
 @click.command()
 @click.argument("run", default="last")
-def approve(run: str) -> None:
+@click.option("--json", "want_json", is_flag=True, help="Print what was approved as JSON.")
+def approve(run: str, want_json: bool) -> None:
     """Let RUN (the last one) go on, which waits after a wave for a person.
 
     A run that waits but whose process has ended goes on with `uplift resume`.
     """
     name, wave = give(run)
-    progress.print(f"{name}: approved after wave {wave}")
+    if want_json:
+        as_json({"run": name, "wave": wave, "by": person()})
+    else:
+        progress.print(f"{name}: approved after wave {wave}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
@@ -43,7 +44,7 @@ ALL = ("100%",)
 @click.option("--policy", "file", type=click.Path(dir_okay=False), help="YAML file of all of it.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, on every host.")
 @click.option("--ignore-schema", is_flag=True, help="Do not ask whether the schema is ahead.")
-@click.option("--json", "want_json", is_flag=True, help="Print the results as JSON.")
+@click.option("--json", "want_json", is_flag=True, help="Print what happens as JSON lines.")
 def rollback(
     inventory: str,
     app: str,
@@ -71,7 +72,7 @@ def rollback(
         found = listed(inventory, app, limit)
         _show_list(app, found, want_json)
         return Exit.DONE if all(one.reached for one in found) else Exit.HELD
-    with watch(want_json=False) as seen:
+    with watch(want_json) as seen:
         result = roll_back(
             inventory,
             app,
@@ -83,7 +84,7 @@ def rollback(
             schema=not ignore_schema,
         )
     if want_json:
-        as_json(_document(app, to, result))
+        print(json.dumps({"kind": "result", **_document(app, to, result)}), flush=True)
     else:
         _show(result)
     return result.exit_code
