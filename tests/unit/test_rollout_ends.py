@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -311,6 +314,27 @@ def test_at_the_end_operations_that_changed_something_and_what_gates_found_are_n
     (listed,) = json.loads(capsys.readouterr().out)
     assert (listed["gate"], listed["serving"]) == ({"1": gate}, plain)
     assert listed["changed"] == ledger["changed"]
+
+
+@pytest.mark.parametrize("want_json", [True, False])
+def test_the_exit_code_stays_that_of_the_run_where_nobody_reads_any_more(want_json: bool) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    code = (
+        "from uplift.cli import main, rollout\n"
+        "from uplift.rollout.run import Result\n"
+        "from uplift.spec.rollout.journal import Run\n"
+        "held = Result(Run(id='r1', outcome='held', exit_code=130), {}, 'interrupted')\n"
+        f"main.run = lambda: rollout.shown(held, {want_json})\n"
+        "main.main()\n"
+    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code], stdout=writing, stderr=writing, check=False
+        )
+    finally:
+        os.close(writing)
+    assert done.returncode == Exit.INTERRUPTED
 
 
 def test_a_run_is_not_resumed_without_its_tests(

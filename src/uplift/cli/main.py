@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import click
 
-from uplift.cli.output import error
+from uplift.cli.output import close, error
 from uplift.spec.base import near_miss
 from uplift.spec.errors import Exit, UpliftError
 
@@ -112,4 +112,6 @@ def run(args: list[str] | None = None) -> int:
 
 def main() -> NoReturn:
     """Run ``uplift`` as a console script."""
-    sys.exit(run())
+    code = run()
+    close()
+    sys.exit(code)

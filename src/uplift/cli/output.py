@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import Any
 
@@ -16,6 +17,21 @@ results = Console(
     highlight=False, soft_wrap=True, width=None if sys.stdout and sys.stdout.isatty() else _WIDE
 )
 progress = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+# rich ends the program where a pipe is closed.
+GONE = (OSError, SystemExit)
+"""What printing fails with once nobody listens any more."""
+
+
+def close() -> None:
+    """Give up what nobody reads, so that the exit code stays what the command has returned."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            # Python tries once more at its end, and would fail for it.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def error(message: str) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, get_args
 
 import click
 from rich.markup import escape
 from rich.table import Table
 
-from uplift.cli.output import as_json, error, results
+from uplift.cli.output import GONE, as_json, error, results
 from uplift.cli.policy import policy as policy_of
 from uplift.cli.watching import watch
 from uplift.remote.inventory import InventoryHost
@@ -83,10 +84,11 @@ def rollback(
             dry_run=dry_run,
             schema=not ignore_schema,
         )
-    if want_json:
-        print(json.dumps({"kind": "result", **_document(app, to, result)}), flush=True)
-    else:
-        _show(result)
+    with suppress(*GONE):
+        if want_json:
+            print(json.dumps({"kind": "result", **_document(app, to, result)}), flush=True)
+        else:
+            _show(result)
     return result.exit_code
 
 

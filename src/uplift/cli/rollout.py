@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from uplift.cli.output import error, progress, results
+from uplift.cli.output import GONE, error, progress, results
 from uplift.cli.plan import pairs
 from uplift.cli.policy import policy as policy_of
 from uplift.cli.watching import said, watch
@@ -96,22 +97,27 @@ def rollout(
 
 
 def shown(result: Result, want_json: bool) -> Exit:
-    """Print what came of a run, and return its exit code.
+    """Print what came of a run, and return its exit code, also where nobody listens any more.
 
     Args:
         result: of the run.
         want_json: as one last JSON line.
     """
+    with suppress(*GONE):
+        _print(result, want_json)
+    return result.exit_code
+
+
+def _print(result: Result, want_json: bool) -> None:
     if want_json:
         print(json.dumps({"kind": "result", **described(result)}), flush=True)
-        return result.exit_code
+        return
     conclude(result)
     run = result.run
     if result.stopped:
         error(f"{run.outcome}: {result.stopped}")
     if not run.over:
         progress.print(f"go on: uplift resume {run.id}    give up: uplift abort {run.id}")
-    return result.exit_code
 
 
 def conclude(result: Result) -> None:

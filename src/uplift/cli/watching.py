@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from uplift.cli.output import progress
+from uplift.cli.output import GONE, progress
 from uplift.rollout.child import Event
 from uplift.spec.rollout.policy import shown
 
@@ -29,8 +29,6 @@ _COLOURS = {
     "not-reverted": "bold red",
     "waiting": "dim",
 }
-# rich ends the program where a pipe is closed.
-_GONE = (OSError, SystemExit)
 _SAID = {"intent": "changing"}
 _SHOWN = ("change", "host-error", "refused", "stale", "unread")
 _WIDTH = 60  # characters of a host's last event in the table
@@ -92,11 +90,11 @@ class Steady:
 
     def tell(self, record: Mapping[str, Any]) -> None:
         """Show one thing that happened, if that is possible."""
-        with suppress(*_GONE):
+        with suppress(*GONE):
             self._watch.tell(record)
 
     def __enter__(self) -> Self:
-        with suppress(*_GONE):
+        with suppress(*GONE):
             self._watch.__enter__()
         return self
 
@@ -106,7 +104,7 @@ class Steady:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        with suppress(*_GONE):
+        with suppress(*GONE):
             self._watch.__exit__(kind, error, traceback)
 
 
