@@ -13,6 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from uplift.cli.main import run as uplift
+from uplift.remote.inventory import InventoryHost
+from uplift.rollout.plan import Request, _waves
 from uplift.spec.errors import Exit, UsageError
 from uplift.spec.rollout.plan import (
     HostPlan,
@@ -284,7 +286,9 @@ def test_a_plan_shows_what_stock_operations_would_change_and_writes_nothing(
 def test_a_plan_is_kept_for_its_owner_alone_and_holds_waves(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["plan", "inventory.py", "deploy.py", "--waves", "1,1", "-o", "plan.json", "--json"]
+    Path("group_data").mkdir()
+    Path("group_data/all.py").write_text("rollout = {'waves': ['1']}\n")
+    words = ["plan", "inventory.py", "deploy.py", "-o", "plan.json", "--json"]
     assert uplift(words) == Exit.HELD
     kept = load(Path("plan.json").read_text(), "plan.json")
     assert Path("plan.json").stat().st_mode & 0o777 == 0o600
@@ -293,6 +297,32 @@ def test_a_plan_is_kept_for_its_owner_alone_and_holds_waves(
     assert {one.name: one.state for one in kept.hosts} == {
         "@local": "changes", "down": "unreachable",
     }  # fmt: skip
+
+
+NAMED = {"waves": ["there", "1"]}
+
+
+@pytest.mark.parametrize(
+    ("blocks", "words", "waves"),
+    [
+        ({"a": NAMED, "b": NAMED}, (), (("b",), ("a",))),
+        ({"a": NAMED, "b": NAMED}, ("2",), (("a", "b"),)),
+        # Nobody has to change settings to look at some hosts only.
+        ({"a": NAMED}, (), (("a",),)),
+        ({"a": {"on_failure": "hold"}, "b": {"on_failure": "hold"}}, (), (("a",), ("b",))),
+        ({"a": NAMED, "b": {"waves": ["1"]}}, (), ()),
+        ({"a": NAMED, "b": None}, (), ()),
+        ({"a": None, "b": None}, (), ()),
+    ],
+)
+def test_a_plan_has_the_waves_that_its_rollout_would_have(
+    blocks: dict[str, Any], words: tuple[str, ...], waves: Any
+) -> None:
+    hosts = [
+        InventoryHost(name, ("there",) if name == "b" else (), {"rollout": block} if block else {})
+        for name, block in blocks.items()
+    ]
+    assert _waves(Request("inventory.py", ("deploy.py",), waves=words), hosts) == waves
 
 
 @pytest.mark.parametrize(

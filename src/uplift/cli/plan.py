@@ -21,7 +21,7 @@ from uplift.spec.rollout.plan import HostPlan, Plan, Step
 @click.argument("inventory")
 @click.argument("deploys", nargs=-1, required=True, metavar="DEPLOY...")
 @click.option("--limit", multiple=True, help="Only this group, or hosts whose name matches.")
-@click.option("--waves", help="Show hosts by wave, as for a rollout: 1,25%,100%.")
+@click.option("--waves", help="As for a rollout (default: those of the block `rollout`).")
 @click.option("--data", multiple=True, metavar="NAME=TEXT", help="For the deploy files, as text.")
 @click.option("-o", "--output", metavar="FILE", help="Keep the plan, for `uplift rollout --plan`.")
 @click.option("--json", "want_json", is_flag=True, help="Print the plan as JSON.")

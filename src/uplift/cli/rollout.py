@@ -79,7 +79,7 @@ def rollout(
     if plan:
         inventory, deploys, limit = plan.inventory, plan.deploys, plan.limit
         if plan.waves and said["waves"]:
-            raise UsageError("--plan says the waves: leave --waves out, or plan without them")
+            raise UsageError("--plan says the waves: leave --waves out, or plan with those")
     if not inventory or not deploys:
         raise UsageError("name an inventory and at least one deploy file, or a plan by --plan")
     hosts = tuple(inventories.hosts(inventory, limit))

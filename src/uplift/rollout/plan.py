@@ -12,14 +12,16 @@ from typing import Any
 
 from uplift.controller import person
 from uplift.remote import inventory as inventories
+from uplift.remote.inventory import InventoryHost
 from uplift.rollout import child
 from uplift.rollout.child import Event, HostOutcome, Outcome, State
 from uplift.rollout.inputs import fingerprint
+from uplift.settings import files_of, from_data
 from uplift.spec.base import near_miss
 from uplift.spec.errors import UpliftError, UsageError
 from uplift.spec.rollout.event import Kind
 from uplift.spec.rollout.plan import HostPlan, Plan, Read, Step, step
-from uplift.spec.rollout.waves import divided
+from uplift.spec.rollout.waves import divided, naming
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Request:
         deploys: deploy files.
         limit: groups or patterns of host names.
         data: for ``--data``.
-        waves: as for a rollout; none when left out.
+        waves: as for a rollout; those of the hosts' settings when left out.
     """
 
     inventory: str
@@ -58,7 +60,7 @@ def plan(request: Request, on_event: Callable[[Event], None] = _nothing) -> Plan
     """
     check_deploys(request.deploys)
     hosts = inventories.hosts(request.inventory, request.limit)
-    waves = divided(hosts, request.waves) if request.waves else ()
+    waves = _waves(request, hosts)
     with tempfile.TemporaryDirectory(prefix="uplift-plan-") as folder:
         _, found = look(
             request.inventory,
@@ -80,6 +82,19 @@ def plan(request: Request, on_event: Callable[[Event], None] = _nothing) -> Plan
         inputs=fingerprint(request.inventory, request.deploys, request.data),
         hosts=found,
     )
+
+
+def _waves(request: Request, hosts: Sequence[InventoryHost]) -> tuple[tuple[str, ...], ...]:
+    """Return the waves that were asked for, else those of the block ``rollout`` that all have."""
+    if request.waves:
+        return divided(hosts, request.waves)
+    files = [files_of(host.data, host.groups, request.inventory) for host in hosts]
+    settings = [from_data(dict(host.data), each) for host, each in zip(hosts, files, strict=True)]
+    blocks = {one.rollout for one in settings}
+    block = next(iter(blocks), None)
+    # Words about hosts that are not selected are no mistake of who only looks at some.
+    words = naming(hosts, block.waves) if block and len(blocks) == 1 else ()
+    return divided(hosts, words) if words else ()
 
 
 def look(
