@@ -20,7 +20,7 @@ from uplift.apps import command, logs
 from uplift.facts import app as facts
 from uplift.facts.haproxy import Haproxy
 from uplift.operations import app as app_operation
-from uplift.operations import app_jobs, app_removal, app_script, app_ways, haproxy
+from uplift.operations import app_jobs, app_removal, app_script, app_ways, haproxy, script
 from uplift.secrets import Secret, SecretRef
 from uplift.spec.app import App
 from uplift.spec.app.jobs import JobsState
@@ -161,6 +161,34 @@ def test_the_one_of_before_is_told_by_the_path_and_the_token_that_it_knows() -> 
     assert "http_port_of_app=9000\n" in found
     assert "drain_token=/var/lib/uplift/releases/console/1/secrets/3\n" in found
     assert understood(found) == (0, "")
+
+
+def test_own_files_that_change_with_a_release_are_told_below_what_else_differs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    was, wanted = (app(drain={}, proxy="none", files={"a": {"content": t}}) for t in ("1\n", "2\n"))
+    settings = was.model_dump(mode="json", exclude_defaults=True)
+    serves = Release("20260101T000000Z-1", settings, "console:1", "", outcome="good")
+    found = AppState(releases={"console": (serves,)})
+    todo = Todo("replace", "blue", "", Plan("replace"), ("image",))
+    assert app_operation._told(wanted, todo, None, found, {}).splitlines() == [
+        "console: image",
+        "console: /etc/app/a: modified",
+        "  @@ -1 +1 @@",
+        "  -1",
+        "  +2",
+    ]
+    # A difference is one event: of two equal lines in it none is lost.
+    events: list[str] = []
+    monkeypatch.setattr(script, "tell", lambda host, kind, text, **more: events.append(text))
+    script._tell_change(app_operation._told(wanted, todo, None, found, {}), done=True)
+    told = ["console: image", "console: /etc/app/a: modified\n  @@ -1 +1 @@\n  -1\n  +2"]
+    assert events == told
+    script._tell_change("a: 1\na: 2\n", done=True)
+    assert events[len(told) :] == ["a: 1", "a: 2"]
+    # What somebody has edited is only restored.
+    mended = Todo("mend", "blue", "", Plan("mend"), ("files restored",))
+    assert app_operation._told(wanted, mended, None, found, {}) == "console: files restored"
 
 
 def test_records_and_images_that_go_with_a_new_release_are_named_before() -> None:

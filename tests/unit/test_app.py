@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import secrets
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from uplift.spec.app import App
 from uplift.spec.app.foreign import HostImage, at_registry, foreign
+from uplift.spec.app.own_files import differences
 from uplift.spec.app.plan import plan
 from uplift.spec.app.release import (
     NotFoundError,
@@ -355,6 +357,31 @@ def test_a_record_holds_names_of_secrets_and_keys_of_variables_alone() -> None:
 def test_files_of_the_controller_become_text_of_the_release() -> None:
     given = with_files(app(files={"a": {"source": "x"}}), {"x": "text"})
     assert given.files["a"].content == "text"
+
+
+def test_what_changes_in_own_files_is_shown_line_by_line_and_no_secret_in_them() -> None:
+    word = secrets.token_hex(8)
+    texts = {"a.toml": "port = 1\nname = 'x'\n", "b": "same", "c": "gone", "d": f"key {word}"}
+    before = release(1, app=app(files=_contents(texts)).model_dump(exclude_defaults=True))
+    then = {"a.toml": "port = 2\nname = 'x'\n", "b": "same", "d": "key none", "e": "new\n"}
+    assert differences(app(files=_contents(then)), before, [word]) == [
+        "/etc/app/a.toml: modified\n  @@ -1,2 +1,2 @@\n  -port = 1\n  +port = 2\n   name = 'x'",
+        "/etc/app/c: removed",
+        "/etc/app/d: modified; not shown: a secret stands in it",
+        "/etc/app/e: created\n  @@ -0,0 +1 @@\n  +new",
+    ]
+    moved = differences(app(files=_contents({"b": "same"}), files_at="/srv"), before, [word])
+    assert [text.partition("\n")[0] for text in moved][::4] == [
+        "/etc/app/a.toml: removed",
+        "/srv/b: created",
+    ]
+    # Of a first deploy nothing is said: all of it is new.
+    assert differences(app(files=_contents(then)), None, []) == []
+    assert differences(app(), release(1, app={}), []) == []
+
+
+def _contents(texts: dict[str, str]) -> dict[str, Any]:
+    return {name: {"content": text} for name, text in texts.items()}
 
 
 def left(number: int, tag: str = "", **fields: Any) -> HostImage:

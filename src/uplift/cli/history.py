@@ -80,7 +80,7 @@ def show(run: str, want_json: bool) -> None:
     told = read(folder)
     for record in records(folder):
         # While it ran, they were shown as they came.
-        lines = [escape(f"  {line}") for line in record.get("lines", ())]
+        lines = [escape(f"  {line}") for one in record.get("lines", ()) for line in one.split("\n")]
         for line in [*words(record), *lines]:
             results.print(f"{_moment(record['at'], '%H:%M:%S')}  {line}")
     conclude(Result(told, told.serving))

@@ -17,10 +17,11 @@ from uplift.operations.app_jobs import undone
 from uplift.operations.app_script import render
 from uplift.operations.app_ways import check_image, containers, lasting, read, way_back, whole
 from uplift.operations.container import settled, time_limit
-from uplift.secrets import fingerprint_key, require
+from uplift.secrets import fingerprint_key, require, resolved
 from uplift.spec.app.adopted import Adopted, adoptable
 from uplift.spec.app.kept import Surplus, surplus
 from uplift.spec.app.models import SLOTS, App
+from uplift.spec.app.own_files import differences
 from uplift.spec.app.plan import Todo, plan
 from uplift.spec.app.release import (
     NotFoundError,
@@ -107,7 +108,7 @@ def _brought(
     if made and jobs_on is not None and (due := undone(app, state.resolved[app.image], jobs_on)):
         yield script.refuse(f"uplift: {app.name}: {due}")
         return
-    words = _told(app, todo, to)
+    words = _told(app, todo, to, found, values)
     fresh = _taken_over(app, found) if made else []
     origin = Origin(app.image, "", person(), inventory=inventory())
     if to:
@@ -137,8 +138,12 @@ def _taken_over(app: App, found: AppState) -> list[Adopted]:
     return fresh
 
 
-def _told(app: App, todo: Todo, of: Release | None) -> str:
-    return f"{app.name}: {', '.join([*([f'to {of.words}'] if of else []), *todo.why])}"
+def _told(app: App, todo: Todo, of: Release | None, found: AppState, values: Values) -> str:
+    first = ", ".join([*([f"to {of.words}"] if of else []), *todo.why])
+    hidden = [value.reveal() for value in (*resolved(), *values.values())]
+    before = found.current(app.name) if todo.action in ("switch", "replace") else None
+    lines = [f"{app.name}: {text}" for text in differences(app, before, hidden)]
+    return "\n".join([f"{app.name}: {first}", *lines])
 
 
 def _foretell(
@@ -161,7 +166,7 @@ def _foretell(
             # Of two slots, the one of before serves until the other does.
             stops = [one.name] if todo.action == "replace" else []
             script.announce(
-                _told(one, todo, of),
+                _told(one, todo, of, found, own),
                 restarts=stops,
                 removes=_removed(one, todo, state, found, own, key),
                 lasting=lasting(one, todo, state, found),

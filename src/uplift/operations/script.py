@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from pyinfra.api.arguments import ConnectorArguments
@@ -138,6 +139,7 @@ def _show(line: str) -> None:
 
 
 def _tell_change(line: str, *, done: bool, lasting: str = "", **effects: list[str]) -> None:
-    for part in line.splitlines():
+    # What is indented belongs to the line above, as a difference of a file does.
+    for part in filter(None, re.split(r"\n(?! )", line)):
         subject = part.partition(":")[0] if ":" in part else ""
         tell(host, Kind.CHANGE, part, subject=subject, done=done, lasting=lasting, **effects)
