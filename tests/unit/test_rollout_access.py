@@ -205,3 +205,27 @@ def test_to_put_hosts_back_one_that_is_done_is_needed_as_well(world: SimpleNames
     world.lose("h1")
     with begun(*HELD) as journal, pytest.raises(LostError):
         tried(journal, "revert")
+
+
+@pytest.mark.parametrize(("reason", "code"), [("unreachable", 3), ("locked", 4)])
+def test_hooks_are_told_of_a_run_that_could_not_begin_but_not_of_one_that_may_not_go_on(
+    reason: str, code: int, world: SimpleNamespace
+) -> None:
+    there = [{"at": at, "run": ["tee", "-a", "told"]} for at in ("start", "failure", "end")]
+    if reason == "locked":
+        world.taken = "h2: locked by run r9 of ann@there"
+    else:
+        world.lose("h2")
+    with begun(hooks=there) as journal:
+        with pytest.raises(UpliftError):
+            tried(journal, "begin")
+        told = Path("told").read_text().replace("}{", "}\n{").splitlines()
+        failure, end = map(json.loads, told)
+        assert (failure["moment"], failure["reason"], end["moment"]) == ("failure", reason, "end")
+        assert "h2: " in failure["words"]
+        assert (end["outcome"], end["exit_code"], end["run"]) == ("refused", code, journal.run.id)
+        assert set(end["hosts"].values()) == {"waiting"}
+    Path("told").unlink()
+    with begun(*HELD, hooks=there) as journal, pytest.raises(UpliftError):
+        tried(journal)
+    assert not Path("told").exists()

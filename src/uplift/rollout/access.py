@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 from uplift.controller import person
 from uplift.remote.fleet import Fleet
 from uplift.remote.inventory import InventoryHost
-from uplift.rollout import marks
+from uplift.rollout import hooks, marks
 from uplift.rollout.engine import Engine, Tell
 from uplift.rollout.interrupts import Interrupts
 from uplift.rollout.journal import Journal
 from uplift.rollout.lock import Lock
 from uplift.spec.errors import Exit, UpliftError
 from uplift.spec.rollout import Policy
+from uplift.spec.rollout.journal import Run
+from uplift.spec.rollout.policy import Moment
 
 Attempt = Literal["begin", "resume", "revert", "leave"]
 """Begin a run, go on with it, end it and put every host back, or end it where it is."""
@@ -74,7 +76,7 @@ def connected(
     ):
         if attempt == "leave":
             _anybody(fleet)
-        with _refusal(journal, attempt):
+        with _refusal(journal, attempt, policy, tell):
             if attempt != "leave":
                 _reached(fleet, policy, journal, attempt)
             # A step on a host must not hold up the heartbeat of its lock.
@@ -90,7 +92,7 @@ def connected(
             )
         lock.start()
         try:
-            with _refusal(journal, attempt):
+            with _refusal(journal, attempt, policy, tell):
                 if attempt in ("resume", "revert"):
                     _not_overtaken(fleet, journal.run.id)
             _set_out(journal, fleet, lock, attempt)
@@ -104,7 +106,7 @@ def connected(
 
 
 @contextmanager
-def _refusal(journal: Journal, attempt: Attempt) -> Iterator[None]:
+def _refusal(journal: Journal, attempt: Attempt, policy: Policy, tell: Tell) -> Iterator[None]:
     """End a run that may not begin; one that may not go on stays as it is, and tells of it."""
     try:
         yield
@@ -112,10 +114,27 @@ def _refusal(journal: Journal, attempt: Attempt) -> Iterator[None]:
         code = int(error.exit_code)
         if attempt == "begin":
             journal.write("ended", outcome="refused", exit_code=code, words=str(error))
+            _tell_hooks(journal.run, policy, tell, error)
         else:
             what = "resume" if attempt == "resume" else "abort"
             journal.write("denied", what=what, by=person(), exit_code=code, words=str(error))
         raise
+
+
+def _tell_hooks(run: Run, policy: Policy, tell: Tell, error: UpliftError) -> None:
+    """Tell the policy's hooks of a run that could not begin: nobody may be looking at it."""
+    reason = {Exit.HELD: "unreachable", Exit.LOCKED: "locked"}.get(error.exit_code, "error")
+    told: Mapping[Moment, Mapping[str, Any]] = {
+        "failure": {"reason": reason, "words": str(error)},
+        "end": {"outcome": "refused", "exit_code": int(error.exit_code)},
+    }
+    for moment, facts in told.items():
+        hooks.call(
+            policy.hooks,
+            moment,
+            hooks.facts(run, **facts),
+            lambda words: tell({"kind": "warning", "host": "", "words": words}),
+        )
 
 
 def _set_out(journal: Journal, fleet: Fleet, lock: Lock, attempt: Attempt) -> None:

@@ -434,14 +434,7 @@ class Engine:
         Raises:
             Stop: a required hook failed.
         """
-        told = {
-            "run": self.run.id,
-            "inventory": self.inventory,
-            "deploys": self.run.request["deploys"],
-            "hosts": dict(self.run.hosts),
-            "waves": [list(wave) for wave in self.run.waves],
-            **facts,
-        }
+        told = hooks.facts(self.run, **facts)
         try:
             hooks.call(self.policy.hooks, moment, told, self._warn)
         except hooks.HookError as error:

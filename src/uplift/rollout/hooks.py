@@ -14,6 +14,7 @@ import requests
 
 from uplift.secrets import resolve
 from uplift.spec.errors import UpliftError, UsageError
+from uplift.spec.rollout.journal import Run
 from uplift.spec.rollout.policy import Hook, Moment, address, host
 from uplift.spec.secret import SecretRef
 
@@ -22,6 +23,23 @@ OUTPUT_SHOWN = 400  # characters
 
 class HookError(UpliftError):
     """Report that a hook failed which the policy requires."""
+
+
+def facts(run: Run, **more: Any) -> dict[str, Any]:
+    """Return what every hook is told of a run, as plain data.
+
+    Args:
+        run: that hooks are told of.
+        more: what belongs to the moment.
+    """
+    return {
+        "run": run.id,
+        "inventory": run.request["inventory"],
+        "deploys": run.request["deploys"],
+        "hosts": dict(run.hosts),
+        "waves": [list(wave) for wave in run.waves],
+        **more,
+    }
 
 
 def call(
