@@ -20,9 +20,18 @@ from uplift.apps import command, logs
 from uplift.facts import app as facts
 from uplift.facts.haproxy import Haproxy
 from uplift.operations import app as app_operation
-from uplift.operations import app_jobs, app_removal, app_script, app_ways, haproxy, script
+from uplift.operations import (
+    app_forget,
+    app_jobs,
+    app_removal,
+    app_script,
+    app_ways,
+    haproxy,
+    script,
+)
 from uplift.secrets import Secret, SecretRef
 from uplift.spec.app import App
+from uplift.spec.app.foreign import HostImage
 from uplift.spec.app.jobs import JobsState
 from uplift.spec.app.plan import Todo
 from uplift.spec.app.release import NotFoundError, Release
@@ -273,3 +282,62 @@ def test_a_digest_that_only_the_registry_has_is_a_way_back_and_an_unknown_one_is
     assert asked(monkeypatch, there, LEFT, it).release.reference == f"console@{LEFT}"
     with pytest.raises(NotFoundError, match="no good release is meant by 'sha256:a"):
         asked(monkeypatch, replace(there, trouble="the registry has no such image"), LEFT, it)
+
+
+def test_of_a_release_whose_record_is_damaged_the_image_alone_is_no_way_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    it = app(proxy="none", drain={}, files={"a": {"content": "two"}})
+    settings = it.model_dump(mode="json", exclude_defaults=True)
+    release = Release(
+        "1-a", settings, "console:1-poetry", LEFT, outcome="good", files={"a": "0" * 64}
+    )
+    image = HostImage(LEFT, "2026", ("console:1-poetry",), (f"console@{LEFT}",), "poetry")
+    found = AppState(releases={"console": (release,)}, images=(image,))
+    monkeypatch.setattr(app_ways, "read", lambda apps: found)
+    with pytest.raises(NotFoundError, match="console: the record of release 1-a is damaged: a in"):
+        app_ways.way_back(it, "poetry")
+
+
+def test_records_that_cannot_be_read_are_named_where_none_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = AppState(broken={"console": ("1-a",)})
+    monkeypatch.setattr(app_ways, "read", lambda apps: found)
+    with pytest.raises(NotFoundError, match="there are: none; records that cannot be read: 1-a"):
+        app_ways.way_back(app(proxy="none", drain={}), "previous")
+
+
+# As Docker does it: an image goes with its last name.
+ENGINE = r"""
+dk() {
+  case "$1 ${2-}" in
+    "image inspect") [ -e names ] && cat names ;;
+    rmi*)
+      echo "$2" >>removed
+      grep -vxF "$2" names >left; mv left names
+      case $2 in sha256:*) rm names ;; esac ;;
+  esac
+}
+"""
+APPLICATION = ["r:5000/console:1", "r:5000/console:old", f"r:5000/console@{LEFT}"]
+
+
+@pytest.mark.parametrize(
+    ("others", "removed"),
+    [
+        (["tools/console:1", f"r:5000/console-web@{LEFT}"], APPLICATION),
+        ([], [*APPLICATION, LEFT]),
+    ],
+)
+def test_an_image_loses_its_names_in_the_applications_repository_alone(
+    tmp_path: Path, others: list[str], removed: list[str]
+) -> None:
+    (tmp_path / "names").write_text("".join(f"{one}\n" for one in [*others, *APPLICATION]))
+    text = app_script._placed(app_forget.FORGET)
+    head = f"stale= unused={LEFT} repositories='r:5000/console console'\n"
+    done = subprocess.run(
+        ["dash"], input=f"{head}{ENGINE}{text}forget\n", text=True, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 0
+    assert (tmp_path / "removed").read_text().splitlines() == removed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,7 +18,16 @@ from uplift.spec.app.adopted import Stranger, adoptable, adopted
 from uplift.spec.app.jobs import JobsState, run_of
 from uplift.spec.app.kept import FAILED, surplus
 from uplift.spec.app.plan import plan
-from uplift.spec.app.release import Release, choose, new_id, parse, record
+from uplift.spec.app.release import (
+    DamagedError,
+    Origin,
+    Release,
+    choose,
+    new_id,
+    parse,
+    record,
+    restored,
+)
 from uplift.spec.app.state import AppState
 from uplift.spec.app.state import parse as parse_state
 from uplift.spec.app.steps import POINTS, Journal
@@ -68,6 +78,22 @@ def test_the_newest_distinct_good_releases_stay() -> None:
     gone = surplus(release(9), [release(number) for number in range(1, 6)], 3, {})
     assert set(gone.releases) == ids(1, 2, 3)
     assert set(gone.images) == {"id-sha256:1", "id-sha256:2", "id-sha256:3"}
+
+
+@pytest.mark.parametrize(
+    ("reference", "repository"),
+    [
+        ("r:5000/a/console:1", "r:5000/a/console"),
+        ("docker.io/library/redis:8", "redis"),
+        ("docker.io/a/console@" + DIGEST, "a/console"),
+        ("library/redis", "redis"),
+    ],
+)
+def test_images_go_by_their_names_in_the_applications_repositories_alone(
+    reference: str, repository: str
+) -> None:
+    gone = surplus(release(9), [release(1, reference=reference), release(2), release(3)], 2, {})
+    assert gone.repositories == tuple(sorted((REPOSITORY, repository)))
 
 
 def test_the_same_release_six_times_is_one_and_takes_nobodys_place() -> None:
@@ -220,6 +246,45 @@ def test_what_it_held_in_variables_stands_in_no_record() -> None:
         "console/adopted/PASSWORD",
         "console/adopted/MODE",
     }
+
+
+def kept(**fields: Any) -> dict[str, Any]:
+    """The record of a release with files of its own, as it is on a host."""
+    files = {"a.toml": {"content": "one\n"}, "b.toml": {"content": ""}}
+    text = record(app(files=files), Origin(f"{REPOSITORY}:2.0.0-uv", DIGEST, "ada"), "1-a", {})
+    value: dict[str, Any] = json.loads(text)
+    return {**value, **fields}
+
+
+def test_a_record_holds_its_own_files_with_contents_and_hashes() -> None:
+    value = kept()
+    assert value["files"]["a.toml"] == hashlib.sha256(b"one\n").hexdigest()
+    assert restored(parse(json.dumps(value), "outcome good")).files["a.toml"].content == "one\n"
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"a.toml": {"content": "two\n"}, "b.toml": {"content": ""}},
+        {"b.toml": {"content": ""}},
+        {"a.toml": {"content": "one\n"}, "b.toml": {"content": ""}, "c": {"content": "more"}},
+    ],
+)
+def test_a_record_whose_kept_files_are_not_what_was_deployed_is_damaged(
+    files: dict[str, Any],
+) -> None:
+    value = kept()
+    value["app"]["files"] = files
+    with pytest.raises(DamagedError, match=r"release 1-a is damaged: (a\.toml|c) in /var/lib/"):
+        restored(parse(json.dumps(value), "outcome good"))
+
+
+def test_a_record_of_before_hashes_were_kept_can_be_read() -> None:
+    value = kept()
+    del value["files"]
+    found = parse(json.dumps(value), "outcome good")
+    assert found.files is None
+    assert set(restored(found).files) == {"a.toml", "b.toml"}
 
 
 def test_it_is_chosen_as_any_other_release() -> None:

@@ -11,6 +11,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from uplift.operations.app_forget import FORGET
 from uplift.operations.app_steps import BEFORE, MAIN, MARK, PUT, SWITCH
 from uplift.operations.container_script import render as render_container
 from uplift.spec.app.adopted import Adopted
@@ -61,6 +62,7 @@ def render(
             **_backends(app, todo),
             "stale": " ".join(stale.releases),
             "unused": " ".join(stale.images),
+            "repositories": " ".join(stale.repositories),
         }.items()
     )
     container = app.container(todo.slot, release)
@@ -69,7 +71,9 @@ def render(
         # What is done to it is done when it is known who takes over if that fails.
         plan = replace(plan, action="nothing", why=())
     switch = "" if app.proxy == "none" else SWITCH
-    before = f"{files_of(app)}{_record(values, record)}{_adopted(adopted, key)}{MARK}{BEFORE}"
+    before = (
+        f"{files_of(app)}{_record(values, record)}{_adopted(adopted, key)}{MARK}{FORGET}{BEFORE}"
+    )
     then = f"{switch}{MAIN[_main(app, todo)]}"
     return _placed(f"{head}{before}{render_container(container, plan, state, values, then=then)}")
 

@@ -87,17 +87,6 @@ ended() {
 }
 stage_close() { outcome good; forget; rm -f "$journal"; sync "@apps@"; }
 stage_fail() { outcome failed; rm -f "$journal"; sync "@apps@"; }
-# Records and images that nothing needs any more; images that a container has stay.
-forget() {
-  for one in $stale; do rm -rf "${records:?}/${one:?}"; done
-  for one in $unused; do
-    # Of another application of the same repository, or a release that stays.
-    ! grep -rqsx "local $one" @releases@/*/*/outcome || continue
-    names=$(dk image inspect --format '{{join .RepoTags " "}} {{join .RepoDigests " "}}' "$one" \
-      2>/dev/null) || continue
-    dk rmi ${names:-"$one"} >/dev/null 2>&1 || :
-  done
-}
 """
 
 SWITCH = r"""

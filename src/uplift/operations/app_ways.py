@@ -19,7 +19,15 @@ from uplift.spec.app.foreign import at_registry, foreign
 from uplift.spec.app.lasting import unheld
 from uplift.spec.app.models import SLOTS, App
 from uplift.spec.app.plan import Todo, plan
-from uplift.spec.app.release import NotFoundError, Release, choose, restored, sources, with_files
+from uplift.spec.app.release import (
+    DamagedError,
+    NotFoundError,
+    Release,
+    choose,
+    restored,
+    sources,
+    with_files,
+)
 from uplift.spec.app.state import AppState
 from uplift.spec.container.diff import Values
 from uplift.spec.container.image import Reference
@@ -106,9 +114,13 @@ def way_back(app: App, to: str) -> Way | None:
         release = choose(to, releases, served, app.builder_tags)
         wanted = as_it_was(app, restored(release))
     except NotFoundError as error:
-        if way := _foreign_way(app, to, found):
+        # Of a release whose record is damaged, the image alone is not what was asked for.
+        way = None if isinstance(error, DamagedError) else _foreign_way(app, to, found)
+        if way:
             return way
-        msg = f"{app.name}: {error}"
+        unread = found.broken.get(app.name, ())
+        more = f"; records that cannot be read: {', '.join(unread)}" if unread else ""
+        msg = f"{app.name}: {error}{more}"
         raise NotFoundError(msg) from None
     own = next((one for one in fresh if one.release is release), None)
     values = own.values if own else _values(app, release)

@@ -21,7 +21,7 @@ from uplift.rollout.run import Request, begin, waves
 from uplift.spec.app.adopted import adoptable
 from uplift.spec.app.foreign import at_registry, foreign
 from uplift.spec.app.models import SLOTS, App
-from uplift.spec.app.release import NotFoundError, Release, choose, restored
+from uplift.spec.app.release import DamagedError, NotFoundError, Release, choose, restored
 from uplift.spec.app.state import parse
 from uplift.spec.errors import Exit, UpliftError, UsageError
 from uplift.spec.rollout import Policy
@@ -241,7 +241,10 @@ def _read(connection: Connection, app: App, to: str) -> Listing:
         return listing
     try:
         chosen = choose(to, releases, current.id if current else "", app.builder_tags)
+        restored(chosen)
         return replace(listing, chosen=chosen)
+    except DamagedError as error:
+        return replace(listing, error=str(error))
     except NotFoundError as error:
         image = foreign(app, to, state.images, app.builder_tags)
         # Whether the registry has it, the deploy asks on each host before it begins.

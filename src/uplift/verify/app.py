@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -157,10 +156,7 @@ def file_problems(one: Expected, found: AppState) -> list[str]:
         found: what the host says.
     """
     there = found.files.get(one.app.folder, {})
-    wanted = {
-        name: hashlib.sha256((file.content or "").encode()).hexdigest()
-        for name, file in one.app.files.items()
-    }
+    wanted = one.app.hashes
     if not wanted:
         return []
     differs = [name for name in wanted if name in there and there[name] != wanted[name]]

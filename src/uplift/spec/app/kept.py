@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from uplift.spec.app.models import BUILDERS
 from uplift.spec.app.release import Release
 from uplift.spec.app.release import newest as newest_of
+from uplift.spec.container.image import Reference
 
 FAILED = 3
 """How many releases that failed, or were interrupted, stay to be looked at."""
@@ -20,10 +21,13 @@ class Surplus:
     Args:
         releases: ids of records.
         images: ids of images that these alone needed; what a container has stays all the same.
+        repositories: of the application's images, as Docker names them: what has a name in
+            another one stays.
     """
 
     releases: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
+    repositories: tuple[str, ...] = ()
 
 
 NOTHING = Surplus()
@@ -57,7 +61,15 @@ def surplus(
     gone = [one for one in releases if one.id not in stays]
     needed = {one.local for one in [new, *releases] if one.id in stays}
     unused = {one.local for one in gone if one.local} - needed
-    return Surplus(tuple(one.id for one in gone), tuple(sorted(unused)))
+    own = {_repository(one) for one in [new, *gone]}
+    return Surplus(tuple(one.id for one in gone), tuple(sorted(unused)), tuple(sorted(own)))
+
+
+def _repository(release: Release) -> str:
+    """Return a repository as Docker tells it: its own registry is left out."""
+    name = Reference.parse(release.reference).name
+    short = name.removeprefix("docker.io/")
+    return short.removeprefix("library/") if "/" not in short.removeprefix("library/") else short
 
 
 def _ways(newest: Iterable[Release], patterns: Mapping[str, str]) -> list[Release]:

@@ -270,6 +270,14 @@ class App(Options):
                 digest.update(len(part).to_bytes(8, "big") + part)
         return digest.hexdigest()[:16]
 
+    @property
+    def hashes(self) -> dict[str, str]:
+        """Return the sha256 of each of its files, by name."""
+        return {
+            name: hashlib.sha256((file.content or "").encode()).hexdigest()
+            for name, file in self.files.items()
+        }
+
     def container(self, slot: str, release: str = "") -> Container:
         """Return the container of a slot.
 

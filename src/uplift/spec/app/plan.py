@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import Literal
 
@@ -156,8 +155,4 @@ def _unfinished(app: App, state: State) -> str:
 def _files_differ(app: App, found: AppState) -> bool:
     if not app.files:
         return False
-    wanted = {
-        name: hashlib.sha256((file.content or "").encode()).hexdigest()
-        for name, file in app.files.items()
-    }
-    return dict(found.files.get(app.folder, {})) != wanted
+    return dict(found.files.get(app.folder, {})) != app.hashes

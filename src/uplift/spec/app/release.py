@@ -46,6 +46,7 @@ class Release:
             there was none; else empty.
         fingerprints: of its secrets, keyed, by name.
         lost: what of a container that was taken over cannot be had again.
+        files: sha256 of its own files by name; None in a record of before these were kept.
     """
 
     id: str
@@ -61,6 +62,7 @@ class Release:
     of: str = ""
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     lost: tuple[str, ...] = ()
+    files: Mapping[str, str] | None = None
 
     @property
     def key(self) -> str:
@@ -147,6 +149,7 @@ def record(
         "reference": origin.reference,
         "digest": origin.digest,
         "environment": sorted(app.environment),
+        "files": app.hashes,
         "secrets": dict(secrets),
         "fingerprints": dict(fingerprints),
         "by": origin.by,
@@ -188,6 +191,7 @@ def parse(text: str, outcome: str) -> Release:
         of=value.get("of", ""),
         fingerprints=value.get("fingerprints", {}),
         lost=tuple(value.get("lost", ())),
+        files=value.get("files"),
     )
 
 
@@ -288,6 +292,10 @@ def sources(apps: Iterable[App]) -> list[str]:
     return sorted({file.source for app in apps for file in app.files.values() if file.source})
 
 
+class DamagedError(NotFoundError):
+    """Say what is wrong with the record of the release that was chosen."""
+
+
 def restored(release: Release) -> App:
     """Return the settings of a release to deploy again.
 
@@ -295,10 +303,21 @@ def restored(release: Release) -> App:
         release: that was chosen.
 
     Raises:
-        NotFoundError: they cannot be understood any more.
+        DamagedError: they cannot be understood any more, or its own files are not as they were.
     """
     try:
-        return release.settings()
+        app = release.settings()
     except SettingsError as error:
         msg = f"release {release.id} cannot be read by this version: {error}"
-        raise NotFoundError(msg) from None
+        raise DamagedError(msg) from None
+    if release.files is None:
+        return app
+    there = app.hashes
+    names = sorted(there.keys() | release.files.keys())
+    if wrong := [name for name in names if there.get(name) != release.files.get(name)]:
+        msg = (
+            f"the record of release {release.id} is damaged: {', '.join(wrong)} in "
+            f"{RELEASES}/{app.name}/{release.id}/release.json is not what was deployed (sha256)"
+        )
+        raise DamagedError(msg)
+    return app
