@@ -18,6 +18,7 @@ from pyinfra.context import ctx_host, ctx_state
 
 from uplift.apps import command, logs
 from uplift.facts import app as facts
+from uplift.facts import schema
 from uplift.facts.haproxy import Haproxy
 from uplift.operations import app as app_operation
 from uplift.operations import (
@@ -121,7 +122,7 @@ def test_shells_understand_jobs_and_their_secrets_stay_out_of_sight() -> None:
         app_removal.placed(app_removal.FOUND),
         app_removal.placed(app_removal.REMOVAL),
         facts.READ,
-        facts._SCHEMA,
+        schema.SCHEMA,
         facts.Jobs().command(["console"]).get_raw_value(),
         logs._LOGS,
         command._EXEC,
@@ -129,7 +130,7 @@ def test_shells_understand_jobs_and_their_secrets_stay_out_of_sight() -> None:
 )
 def test_shells_understand_what_is_read_and_removed(script: str) -> None:
     assert understood(script) == (0, "")
-    assert "@" not in script.replace("$@", "").replace("@!", "")
+    assert "@" not in script.replace("$@", "").replace("@!", "").replace("@- ", "")
 
 
 @pytest.mark.parametrize(

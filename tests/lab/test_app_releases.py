@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets as random
 import time
 from collections.abc import Iterator
@@ -10,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.lab.app_box import REPOSITORY, Site
+from tests.lab.app_box import REPOSITORY, Run, Site
 from tests.lab.prober import Prober
 
 pytest_plugins = ["tests.lab.app_box"]
 
 DATA = "uplift-test-data"
+NETWORKS = ("uplift-test-a", "uplift-test-b")
 MOUNTS = [{"volume": DATA, "target": "/data"}]
 SERVER = ["python3", "/server.py"]
 RECORDS = "/var/lib/uplift/releases/testapp"
@@ -37,7 +39,11 @@ def clean(box: Site) -> Iterator[Site]:
     box.clean()
     yield box
     box.clean()
-    box.sh(f"docker rm -f old-console; docker volume rm {DATA}", check=False)
+    networks = " ".join(NETWORKS)
+    box.sh(
+        f"docker rm -f old-console; docker volume rm {DATA}; docker network rm {networks}",
+        check=False,
+    )
 
 
 def test_a_migration_runs_once_before_the_switch_and_its_output_is_kept(clean: Site) -> None:
@@ -114,7 +120,12 @@ def test_a_migration_whose_run_was_killed_is_gone_on_with_and_runs_once(clean: S
 
 @pytest.mark.slow
 def test_a_schema_that_is_ahead_keeps_a_release_from_coming_back(clean: Site) -> None:
-    asked = {"mounts": MOUNTS, "schema_check": {"command": [*SERVER, "schema"]}}
+    asked = {
+        "mounts": MOUNTS,
+        "schema_check": {"command": [*SERVER, "schema"]},
+        "environment": {"TEXT": "one=1\ntwo 'of' \"three\""},
+        "networks": [{"name": NETWORKS[0]}, {"name": NETWORKS[1]}],
+    }
     clean.run("1.4.0-poetry", **asked)
     clean.run("2.0.0-uv", **asked)
     clean.sh(f"touch /var/lib/docker/volumes/{DATA}/_data/ahead")
@@ -124,6 +135,10 @@ def test_a_schema_that_is_ahead_keeps_a_release_from_coming_back(clean: Site) ->
     assert done.returncode == 1
     assert "lab-1: testapp: the database's schema is not one for" in said
     assert "  | schema is ahead of 1.4.0-poetry" in said
+    # It sees what the application sees, of several lines too, in each of its networks.
+    assert f"  | networks 2 text {asked['environment']['TEXT']!a}" in said
+    assert "  | token ********" in said
+    assert clean.token not in said
     assert "No host was touched" in said
     assert clean.seen() == before
     # It is asked when what serves has ended, too.
@@ -174,6 +189,56 @@ def test_records_and_images_are_pruned_and_the_way_back_never_is(clean: Site) ->
     env = "docker inspect -f '{{.Config.Env}}' $(docker ps -q --filter name=testapp)"
     assert "NUMBER=5" in clean.sh(env)
     assert clean.outcomes() == ["good"] * 2
+
+
+@pytest.mark.slow
+def test_an_image_that_has_a_name_elsewhere_only_loses_those_of_the_application(
+    clean: Site,
+) -> None:
+    keep = {"keep": {"images": 2}}
+    old, other = f"{REPOSITORY}:1.3.0-poetry", "somebody-elses/tool:1"
+    clean.run("1.3.0-poetry", **keep)
+    id = clean.sh(f"docker image inspect -f '{{{{.Id}}}}' {old}")
+    clean.sh(f"docker tag {old} {other}")
+    clean.run("1.4.0-poetry", **keep)
+    # It is needed no more, and neither slot has it.
+    clean.run("2.0.0-uv", **keep)
+    try:
+        names = clean.sh(f"docker image inspect -f '{{{{.RepoTags}}}} {{{{.RepoDigests}}}}' {id}")
+        assert names == f"[{other}] []"
+    finally:
+        clean.sh(f"docker rmi {other}")
+    # The last name was somebody else's.
+    assert clean.sh(f"docker images -q --no-trunc | grep {id} || :") == ""
+
+
+@pytest.mark.slow
+def test_a_record_whose_kept_file_was_damaged_is_refused_before_anything_is_done(
+    clean: Site, uplift: Run, tmp_path: Path
+) -> None:
+    clean.run("1.4.0-poetry", files={"settings.txt": {"content": "first words"}})
+    own = {"files": {"settings.txt": {"content": "second words"}}}
+    clean.run("2.0.0-uv", **own)
+    (file,) = clean.sh(f"grep -l 'first words' {RECORDS}/*/release.json").split()
+    clean.sh(f"sed -i 's/first words/other words/' {file}")
+    before = clean.seen()
+    done = clean.run("2.0.0-uv", "--data", "to=poetry", check=False, **own)
+    said = done.stdout + done.stderr
+    assert done.returncode == 1
+    assert f"lab-1: testapp: the record of release {Path(file).parent.name} is damaged" in said
+    assert f"settings.txt in {file} is not what was deployed" in said
+    assert "No host was touched" in said
+    inventory = clean.inventory(tmp_path / "lab.py", clean.block("2.0.0-uv", **own))
+    given = {**os.environ, "UPLIFT_LAB": clean.lab, **clean.environment}
+    words = ("rollback", inventory, "testapp", "--to", "poetry")
+    asked = uplift(*words, check=False, env=given)
+    assert asked.returncode == 1
+    assert "settings.txt in " in asked.stdout + asked.stderr
+    assert (clean.version(), clean.seen()) == ("2.0.0", before)
+    # As it was it can be gone back to.
+    clean.sh(f"sed -i 's/other words/first words/' {file}")
+    clean.run("2.0.0-uv", "--data", "to=poetry", **own)
+    assert clean.sh("curl -s http://127.0.0.1/file") == "first words"
 
 
 @pytest.mark.slow

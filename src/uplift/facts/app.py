@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from pyinfra.api.command import QuoteString, StringCommand
 from pyinfra.api.exceptions import FactProcessError
@@ -14,7 +12,7 @@ from uplift.facts import job
 from uplift.facts.haproxy import TRAFFIC
 from uplift.spec.app.jobs import JobsState
 from uplift.spec.app.jobs import parse as parse_jobs
-from uplift.spec.app.models import FILES, SchemaCheck
+from uplift.spec.app.models import FILES
 from uplift.spec.app.release import APPS, RELEASES
 from uplift.spec.app.state import AppState, parse
 from uplift.spec.container.models import OURS
@@ -170,79 +168,3 @@ class Jobs(FactBase[JobsState | None]):
             return parse_jobs(output)
         except (ValueError, KeyError, IndexError) as error:
             raise FactProcessError(f"jobs: {error}") from error
-
-
-# As what serves sees the database: its image, variables, mounts and networks. It may have ended:
-# that is when a rollback is wanted.
-_SCHEMA = r"""
-export LC_ALL=C PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin" HOME=/root
-umask 077
-dk() { timeout 60 docker -H unix:///var/run/docker.sock "$@"; }
-serves=$1 limit=$2 first=$6; name=$1-schema-check
-if ! image=$(dk inspect --type container --format '{{.Image}}' "$serves" 2>/dev/null); then
-  echo nobody; echo end; exit 0
-fi
-export UPLIFT_TO_TAG=$3 UPLIFT_TO_DIGEST=$4 UPLIFT_TO_RELEASE=$5
-shift 6
-env=$(mktemp); trap 'rm -f "$env"' EXIT
-dk inspect --format '{{range .Config.Env}}{{println .}}{{end}}' "$serves" | grep = >"$env"
-network=$(dk inspect --format '{{.HostConfig.NetworkMode}}' "$serves")
-user=$(dk inspect --format '{{.Config.User}}' "$serves")
-hosts=$(dk inspect --format '{{range .HostConfig.ExtraHosts}}--add-host={{.}} {{end}}' "$serves")
-dk rm -f "$name" >/dev/null 2>&1
-said=$(timeout "$limit" docker -H unix:///var/run/docker.sock run --rm --pull never \
-  --name "$name" --volumes-from "$serves" --network "$network" --user "$user" $hosts \
-  --env-file "$env" --env UPLIFT_TO_TAG --env UPLIFT_TO_DIGEST --env UPLIFT_TO_RELEASE \
-  --entrypoint "$first" "$image" "$@" 2>&1)
-rc=$?
-dk rm -f "$name" >/dev/null 2>&1
-[ "$rc" != 124 ] || said="it did not answer within $limit s. $said"
-echo "said $rc $(printf %s "$said" | tail -n 20 | base64 -w 0)"
-echo end
-"""
-
-
-@dataclass(frozen=True)
-class Said:
-    """What an application said of its database's schema.
-
-    Args:
-        code: exit code of its command; None when nothing serves.
-        text: the last lines that it printed.
-    """
-
-    code: int | None
-    text: str = ""
-
-
-class SchemaAhead(FactBase[Said | None]):
-    """
-    Return what an application says of going back to a release, as :class:`Said`.
-
-    None means that the host could not be read.
-    """
-
-    @staticmethod
-    def default() -> None:
-        """Return None: pyinfra has failed the host by then."""
-
-    def command(self, container: str, check: SchemaCheck, to: tuple[str, ...]) -> StringCommand:
-        """Return the script.
-
-        + container: that serves
-        + check: the command, and its time limit
-        + to: tag, digest and id of the release
-        """
-        words = (container, str(check.timeout), *to, *check.command)
-        return StringCommand("sh", "-c", QuoteString(_SCHEMA), "uplift", *map(QuoteString, words))
-
-    def process(self, output: Iterable[str]) -> Said:
-        """Turn the script's lines into an answer."""
-        lines = [line.split() for line in output]
-        if ["end"] not in lines:
-            raise FactProcessError("the schema's check: the script was cut off")
-        found = next((words[1:] for words in lines if words[0] == "said"), None)
-        if found is None:
-            return Said(None)
-        text = base64.b64decode(found[1]).decode(errors="replace") if len(found) > 1 else ""
-        return Said(int(found[0]), text)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from pyinfra.context import host
 
-from uplift.facts.app import Apps, ReleaseSecrets, SchemaAhead
+from uplift.facts.app import Apps, ReleaseSecrets
+from uplift.facts.schema import SchemaAhead
 from uplift.facts.script import read_quietly
 from uplift.operations import container
 from uplift.operations.haproxy import read as read_file
@@ -238,12 +239,18 @@ def _ask_for_schema(app: App, way: Way, found: AppState) -> None:
         return
     slot = found.active.get(app.name, SLOTS[0])
     tag = Reference.parse(way.release.reference).tag
+    to = {
+        "UPLIFT_TO_TAG": tag,
+        "UPLIFT_TO_DIGEST": way.release.digest,
+        "UPLIFT_TO_RELEASE": way.release.id,
+    }
     said = read_quietly(
         host,
         SchemaAhead,
+        app=app.name,
         container=app.name_in(slot),
         check=app.schema_check,
-        to=(tag, way.release.digest, way.release.id),
+        to=to,
     )
     if said is None or said.code == 0:
         return

@@ -5,11 +5,13 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 
+from uplift.facts.mask import MASK
 from uplift.spec.container.health import Health
 from uplift.spec.http import quote
 from uplift.spec.secret import Secret, SecretRef
 
-PROBE = r"""
+PROBE = (
+    r"""
 # The container's own address: a port need not be published to be asked.
 address() {
   found=$(dk inspect --format '{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}' "$1")
@@ -66,26 +68,15 @@ wait_good() {
   [ -z "$best" ] || reason="it was healthy for $best s and then not: $reason"
   return 1
 }
-
-# Secrets are told apart as text: no pattern, no quoting.
-masked() {
-  awk 'FILENAME == ARGV[1] { if (length($0) > 3) secret[++count] = $0; next }
-    { rest = $0
-      for (i = 1; i <= count; i++) {
-        line = ""
-        while (at = index(rest, secret[i])) {
-          line = line substr(rest, 1, at - 1) "********"
-          rest = substr(rest, at + length(secret[i]))
-        }
-        rest = line rest
-      }
-      print rest }' "$dir/mask" -
-}
+"""
+    + MASK
+    + r"""
 last_words() {
   { echo; cat "$dir/secrets.mask"; cat "$secrets--previous"/* 2>/dev/null; } >"$dir/mask"
   dk logs --tail 50 "$1" 2>&1 | masked | sed 's/^/  | /'
 }
 """
+)
 
 
 def settings(health: Health, values: Mapping[SecretRef, Secret]) -> dict[str, str]:

@@ -83,8 +83,8 @@ class SchemaCheck(Block):
     """How it is known that a release before understands the database's schema.
 
     Args:
-        command: run in a container of what serves now, with its variables, secrets and first
-            network, and ``UPLIFT_TO_TAG``, ``UPLIFT_TO_DIGEST`` and ``UPLIFT_TO_RELEASE``. Exit
+        command: run in a container of what serves now, with its variables, secrets and
+            networks, and ``UPLIFT_TO_TAG``, ``UPLIFT_TO_DIGEST`` and ``UPLIFT_TO_RELEASE``. Exit
             code 0: it can be gone back to; any other: it cannot, and what it printed is shown.
         timeout: seconds for it.
     """
