@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from uplift.operations.app_ways import as_it_was
 from uplift.spec.app import App
 from uplift.spec.app.adopted import Stranger, adoptable, adopted
 from uplift.spec.app.jobs import JobsState, run_of
@@ -260,6 +261,15 @@ def test_a_record_holds_its_own_files_with_contents_and_hashes() -> None:
     value = kept()
     assert value["files"]["a.toml"] == hashlib.sha256(b"one\n").hexdigest()
     assert restored(parse(json.dumps(value), "outcome good")).files["a.toml"].content == "one\n"
+
+
+def test_that_an_application_was_in_maintenance_is_no_part_of_its_release() -> None:
+    origin = Origin(f"{REPOSITORY}:2.0.0-uv", "", "ada")
+    found = {record(app(maintenance=word), origin, "1-a", {}) for word in (True, False)}
+    assert len(found) == 1
+    before = app(maintenance=True)
+    assert not as_it_was(app(), before).maintenance
+    assert as_it_was(app(maintenance=True), app()).maintenance
 
 
 @pytest.mark.parametrize(

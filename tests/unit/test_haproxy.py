@@ -18,6 +18,7 @@ from uplift.spec.haproxy.slots import active_slots, running_slots
 from uplift.spec.haproxy.state import HaproxyState, Refused, parse, plan
 
 TEMPLATE = (Path(__file__).parents[2] / "templates/haproxy.cfg.j2").read_text()
+MAINTENANCE = "    # Whatever serves: nobody gets to it until the settings say otherwise.\n"
 
 
 def app(name: str = "console", **fields: Any) -> App:
@@ -124,6 +125,13 @@ def test_the_maintenance_page_is_a_whole_answer() -> None:
     head, _, body = page("<p>ü</p>").partition("\r\n\r\n")
     assert head.startswith("HTTP/1.1 503 ")
     assert f"Content-Length: {len(body.encode())}" in head
+
+
+def test_one_application_in_maintenance_answers_nobody_and_its_slots_stay() -> None:
+    line = "    http-request return status 503 default-errorfiles\n"
+    found = text(app(maintenance=True), console="green")
+    assert found.replace(line, "").replace(MAINTENANCE, "") == text(app(), console="green")
+    assert found.index("backend console\n") < found.index(line)
 
 
 STATES = """1

@@ -273,7 +273,7 @@ def as_it_was(app: App, before: App) -> App:
         app: settings of today.
         before: those of the release.
     """
-    today = ("slot_ports", "keep", "builder_tags")
+    today = ("slot_ports", "keep", "builder_tags", "maintenance")
     return before.model_copy(update={name: getattr(app, name) for name in today})
 
 

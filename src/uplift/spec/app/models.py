@@ -141,6 +141,8 @@ class App(Options):
         port: that it listens on in its container.
         slot_ports: of the host's 127.0.0.1, for blue and for green.
         routes: requests that HAProxy gives it; none: it cannot be reached through HAProxy.
+        maintenance: HAProxy answers its requests with the maintenance page, whatever serves; no
+            part of a release.
         ports: published ports, without HAProxy.
         ready: how it is known that it may serve; ``GET /readyz`` on its port when left out.
         hold: seconds for which the new one must stay healthy after the switch, while the one of
@@ -163,6 +165,7 @@ class App(Options):
     port: int | None = Field(default=None, ge=1, le=65535)
     slot_ports: tuple[int, int] = (0, 0)
     routes: tuple[Route, ...] = ()
+    maintenance: bool = False
     ports: tuple[Port, ...] = ()
     ready: Health = Health()
     hold: int = Field(default=10, ge=0, le=3600)
@@ -202,7 +205,12 @@ class App(Options):
         if len(set(names)) < len(names):
             return "jobs: each name once"
         if self.proxy == "none":
-            proxied = {"port": self.port, "slot_ports": any(self.slot_ports), "routes": self.routes}
+            proxied: dict[str, object] = {
+                "port": self.port,
+                "slot_ports": any(self.slot_ports),
+                "routes": self.routes,
+                "maintenance": self.maintenance,
+            }
             given = [name for name, value in proxied.items() if value]
             return f"{given[0]}: only with proxy = 'haproxy'" if given else ""
         if self.ports:

@@ -138,10 +138,11 @@ def record(
         secrets: file in the record for each secret's name.
         fingerprints: of the secrets, keyed, by name.
     """
-    pinned = app
+    image = app.image
     if origin.digest:
-        name = Reference.parse(app.image).name
-        pinned = app.model_copy(update={"image": f"{name}@{origin.digest}"})
+        image = f"{Reference.parse(app.image).name}@{origin.digest}"
+    # Whether requests get to it is no part of a release.
+    pinned = app.model_copy(update={"image": image, "maintenance": False})
     value = {
         "format": FORMAT,
         "id": id,

@@ -103,6 +103,7 @@ def render(
 def _backend(app: App, active: str, backend: Backend) -> dict[str, Any]:
     return {
         "name": app.name,
+        "maintenance": app.maintenance,
         "check_path": backend.path,
         "check_status": backend.status,
         "servers": list(zip(SLOTS, backend.ports, strict=True)),
