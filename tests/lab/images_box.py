@@ -114,6 +114,13 @@ class Box:
         """Return the repository as the registry's paths name it."""
         return self.repository.partition("/")[2]
 
+    def manifest(self, tag: str) -> dict[str, Any]:
+        """Return the manifest that the registry has under a tag or digest."""
+        found: dict[str, Any] = json.loads(
+            self.registry(f"{self.path}/manifests/{tag}", "-H", ACCEPT)
+        )
+        return found
+
     def digest(self, tag: str) -> str:
         """Return what the registry has under a tag, or nothing."""
         answer = self.registry(f"{self.path}/manifests/{tag}", "-I", "-H", ACCEPT)
@@ -122,8 +129,7 @@ class Box:
 
     def config(self, tag: str) -> dict[str, Any]:
         """Return the configuration that the registry has of an image for one platform."""
-        manifest = json.loads(self.registry(f"{self.path}/manifests/{tag}", "-H", ACCEPT))
-        blob = self.registry(f"{self.path}/blobs/{manifest['config']['digest']}", "-L")
+        blob = self.registry(f"{self.path}/blobs/{self.manifest(tag)['config']['digest']}", "-L")
         found: dict[str, Any] = json.loads(blob)
         return found
 
