@@ -7,6 +7,7 @@ import os
 import shlex
 import time
 from pathlib import Path
+from typing import Any
 
 import docker
 import pytest
@@ -15,6 +16,7 @@ from tests.lab.prober import Prober, WebSocket, streamed
 
 pytest_plugins = ["tests.lab.app_box"]
 
+SOCKETS = ("/run/haproxy/admin.sock", "/run/haproxy-master.sock")
 SWITCH_COMMANDS = 6  # remote commands that a switch may cost a host
 
 
@@ -220,3 +222,24 @@ def test_the_drain_token_is_in_no_place_where_others_look(old: Site) -> None:
     # The positive control: it is found where it belongs, and there is closed to others.
     assert "/etc/uplift/secrets/" in world
     assert all(line[1:3] == "00" for line in world.splitlines()), world
+
+
+def test_statistics_and_sockets_of_haproxy_are_for_the_host_alone(
+    old: Site, hosts: list[dict[str, Any]], ssh: Run
+) -> None:
+    other = hosts[1]["name"]
+    statistics, ask = "127.0.0.1:8404/metrics", "curl -s -o /dev/null -m 10 -w %{http_code}"
+    assert old.sh(f"{ask} http://{statistics}") == "200"
+    # The application is reached from there, and refuses nobody; the statistics do.
+    assert ssh(other, f"{ask} http://{old.name}:80/version").stdout == "200"
+    refused = ssh(other, f"{ask} http://{old.name}:8404/metrics", False)
+    assert (refused.returncode, refused.stdout) == (7, "000")
+    assert old.sh("ss -ltnH 'sport = :8404' | awk '{ print $4 }'") == "127.0.0.1:8404"
+    assert old.sh("ss -lxpH | grep haproxy | awk '{ print $5 }' | sort -u").split() == [*SOCKETS]
+    for socket in SOCKETS:
+        owner, mode = old.sh(f"stat -c '%U %a' {socket}").split()
+        assert (owner in ("root", "haproxy"), mode[1:]) == (True, "00"), socket
+        spoken = f"socat - UNIX-CONNECT:{socket}"
+        assert "pid" in old.sh(f"echo 'show proc; show info' | {spoken}").lower()
+        stranger = f"echo 'show info' | setpriv --reuid 65534 --clear-groups {spoken} 2>&1"
+        assert "Permission denied" in old.sh(stranger, check=False)
