@@ -289,6 +289,11 @@ def test_a_record_whose_kept_files_are_not_what_was_deployed_is_damaged(
         restored(parse(json.dumps(value), "outcome good"))
 
 
+def test_a_record_whose_hashes_are_none_is_no_record() -> None:
+    with pytest.raises(ValueError, match="of another format"):
+        parse(json.dumps(kept(files=["a.toml"])), "outcome good")
+
+
 def test_a_record_of_before_hashes_were_kept_can_be_read() -> None:
     value = kept()
     del value["files"]

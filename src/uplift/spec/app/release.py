@@ -173,7 +173,8 @@ def parse(text: str, outcome: str) -> Release:
         ValueError: it is none, or of another format.
     """
     value = json.loads(text)
-    if not isinstance(value, dict) or value.get("format") != FORMAT:
+    whole = isinstance(value, dict) and isinstance(value.get("files", {}), dict)
+    if not whole or value.get("format") != FORMAT:
         msg = "a release record of another format"
         raise ValueError(msg)
     lines = [line.partition(" ") for line in outcome.splitlines()]
