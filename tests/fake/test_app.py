@@ -26,6 +26,7 @@ from uplift.operations import (
     app_jobs,
     app_removal,
     app_script,
+    app_steps,
     app_ways,
     haproxy,
     script,
@@ -307,6 +308,37 @@ def test_records_that_cannot_be_read_are_named_where_none_is_found(
     monkeypatch.setattr(app_ways, "read", lambda apps: found)
     with pytest.raises(NotFoundError, match="there are: none; records that cannot be read: 1-a"):
         app_ways.way_back(app(proxy="none", drain={}), "previous")
+
+
+@pytest.mark.parametrize(
+    ("known", "there", "goes_on"),
+    [
+        ("", (), True),
+        ("2-b", ("1-a", "2-b"), True),
+        # A folder without a record is of a run that was killed.
+        ("1-a", ("1-a", "2-b/"), True),
+        ("1-a", ("1-a", "2-b"), False),
+        ("", ("1-a",), False),
+    ],
+)
+def test_nothing_is_done_when_another_run_has_released_since_this_one_looked(
+    tmp_path: Path, known: str, there: tuple[str, ...], goes_on: bool
+) -> None:
+    for one in there:
+        (tmp_path / "releases/console" / one).mkdir(parents=True)
+        if not one.endswith("/"):
+            (tmp_path / "releases/console" / one / "release.json").touch()
+    text = app_steps.BEFORE
+    for word in ("apps", "releases"):
+        text = text.replace(f"@{word}@", str(tmp_path / word))
+    text = text.replace("/var/lib/uplift", str(tmp_path))
+    head = f"app=console known={known} files= release=\n"
+    done = subprocess.run(
+        ["dash", "-s"], input=f"{head}{text}echo on\n", text=True, capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0 if goes_on else 1, "")
+    assert done.stdout == "on\n" or "another run has changed it" in done.stdout
+    assert (done.stdout == "on\n") is goes_on
 
 
 # As Docker does it: an image goes with its last name.

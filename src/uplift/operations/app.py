@@ -222,8 +222,11 @@ def _text(
     fresh: Sequence[Adopted],
 ) -> str:
     retiring = _retiring(app, todo, found)
+    known = found.last(app.name)
     if todo.action not in ("switch", "replace"):
-        return render(app, todo, state, values, release="", record="", retiring=retiring)
+        return render(
+            app, todo, state, values, release="", record="", known=known, retiring=retiring
+        )
     new = _made(app, state, found.releases.get(app.name, ()), values, key, of)
     return render(
         app,
@@ -232,6 +235,7 @@ def _text(
         values,
         release=new.id,
         record=new.record,
+        known=known,
         stale=new.stale,
         adopted=fresh,
         key=key,

@@ -35,6 +35,7 @@ def render(
     *,
     release: str,
     record: str,
+    known: str = "",
     stale: Surplus = NOTHING,
     adopted: Sequence[Adopted] = (),
     key: bytes = b"",
@@ -49,6 +50,7 @@ def render(
         values: of the secrets.
         release: id of the new release; empty when none is made.
         record: JSON of the release.
+        known: id of the newest record that the plan was made with; empty when there was none.
         stale: records and images that go when all is well.
         adopted: containers of another tool that are recorded as releases.
         key: of the fingerprints that show secrets.
@@ -60,6 +62,7 @@ def render(
             **_variables(app, todo, release),
             **_draining(app, values, retiring),
             **_backends(app, todo),
+            "known": known,
             "stale": " ".join(stale.releases),
             "unused": " ".join(stale.images),
             "repositories": " ".join(stale.repositories),

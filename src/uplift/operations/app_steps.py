@@ -31,6 +31,13 @@ umask 022
 mkdir -p @apps@ @releases@; chmod 0700 /var/lib/uplift @apps@
 exec 7>"@apps@/$app.lock"
 flock -w 300 7 || { echo "uplift: $app: another change of this application runs"; exit 1; }
+records=@releases@/$app
+# What serves may be another one by now, and the slot that was free may be the one that serves.
+newest=$(ls -1 "$records"/*/release.json 2>/dev/null | sed 's,/release.json$,,; s,.*/,,' |
+  LC_ALL=C sort | tail -n 1)
+[ "$newest" = "$known" ] || {
+  echo "uplift: $app: another run has changed it since this one looked; nothing was touched:"
+  echo "uplift: $app: run again"; exit 1; }
 stage() {
   point "$1 before" || { reason="disk: $journal cannot be written"; return 1; }
   "stage_$1" || return 1
@@ -40,7 +47,6 @@ stage() {
 journal=@apps@/$app.journal
 # A release that was on its way when a run was interrupted, and the slot that it was for.
 set -- $(sed -n 's/^release //p' "$journal" 2>/dev/null); interrupted=${1-} theirs=${2-}
-records=@releases@/$app
 # $1 release, $2 what became of it, $3 what is known beside
 conclude() {
   [ -n "$1" ] && [ -d "$records/$1" ] || return 0

@@ -54,6 +54,15 @@ class AppState:
     room: int | None = field(default=None, compare=False)
     strangers: tuple[Stranger, ...] = ()
 
+    def last(self, app: str) -> str:
+        """Return the id of the newest record, readable or not, whatever became of it; or nothing.
+
+        Args:
+            app: name of the application.
+        """
+        readable = (one.id for one in self.releases.get(app, ()))
+        return max([*readable, *self.broken.get(app, ())], default="")
+
     def current(self, app: str) -> Release | None:
         """Return the release that serves: the newest good one.
 
