@@ -75,13 +75,16 @@ class Rotating:
         """Return those of now."""
         return {name: self.environment[name] for name in LOGINS}
 
-    def deploy(self, tag: str) -> None:
-        """Deploy a version from the registry with the login."""
+    def want(self, tag: str) -> None:
+        """Write the settings: a version, from the registry with the login."""
         block = self.box.block(tag, image=f"{OWN}:{tag}")
         text = INVENTORY.format(haproxy=self.box.haproxy, app=block, name=self.box.name)
         (self.folder / "lab.py").write_text(text)
-        if tag:
-            self.box.pyinfra(self.inventory, "deploys/app.py", "-y", "--limit", self.box.name)
+
+    def deploy(self, tag: str) -> None:
+        """Deploy a version."""
+        self.want(tag)
+        self.box.pyinfra(self.inventory, "deploys/app.py", "-y", "--limit", self.box.name)
 
     def back(self, to: str) -> None:
         """Go back to a release."""
@@ -115,7 +118,7 @@ def rotating(
     lab_name: str,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Rotating]:
-    """Both releases are deployed, and then every password is another one."""
+    """The services are there, with passwords of this module alone, and the images in them."""
     uplift("lab", "image", "nexus:3.30.0", "--name", lab_name)
     host = hosts[1]
     app = replace(box, name=host["name"], address=host["address"], port=int(host["ports"]["80"]))
@@ -123,7 +126,7 @@ def rotating(
     for name, value in {**dict.fromkeys(LOGINS, ""), **box.environment}.items():
         patch.setitem(environment, name, value)
     it = Rotating(box, app, tmp_path_factory.mktemp("rotation"), environment)
-    it.deploy("")
+    it.want("1.4.0-poetry")
     it.rotate()
     for tag in ("1.3.0-poetry", "1.4.0-poetry", "2.0.0-uv"):
         public, own = f"{REPOSITORY}:{tag}", f"{OWN}:{tag}"
