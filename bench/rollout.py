@@ -1,8 +1,10 @@
 """Measure what a rollout costs the controller on top of pyinfra and the tests.
 
 `fleet`: hosts simulated by pyinfra's fake connector, where each command takes 50 ms and does
-nothing: the controller alone, by number of hosts, as plain pyinfra and in waves of one host, a
-quarter and the rest. Without locks and gates, which talk to real hosts.
+nothing: the controller alone, by number of hosts, as plain pyinfra and as a rollout in waves of one
+host, a quarter and the rest. The rollout is all of `uplift rollout` but SSH and tests: the look
+before the start, the engine, the journal, the records on hosts, a sign of life of the locks, the
+live table. How long it told nothing, and how long its table stood still, is measured as well.
 
 `unchanged`: a deploy with nothing to do on one real host of a lab, as plain pyinfra, its tests
 alone, and as a rollout with these tests before and after.
@@ -142,11 +144,26 @@ def show(lines: list[Line]) -> None:
                 [float(line["memory_mib"]) for line in own],
             )
             print(f"| {count} | {way} | {' | '.join(map(table.cell, values))} |")
+    show_still(lines)
     print("\n| nothing to do on a host | seconds | CPU seconds |\n|---|---|---|")
     for way in ("plain pyinfra", "tests alone", "rollout"):
         own = _of(lines, "unchanged", way, 1)
         cells = (table.cell([line[key] for line in own]) for key in ("seconds", "cpu"))
         print(f"| {way} | {' | '.join(cells)} |")
+
+
+def show_still(lines: list[Line]) -> None:
+    """Print how long a rollout told nothing, where that was measured."""
+    own = {count: _of(lines, "fleet", "waves", count) for count in COUNTS}
+    if not all("silent" in line for some in own.values() for line in some):
+        return
+    print("\n| simulated hosts | told | longest without a word, s | after | table stood still, s |")
+    print("|---|---|---|---|---|")
+    for count, some in own.items():
+        after = ", ".join(sorted({line["silent_after"] for line in some}))
+        cells = [table.cell([line[key] for line in some]) for key in ("told", "silent")]
+        still = table.cell([line["table_still"] for line in some])
+        print(f"| {count} | {' | '.join(cells)} | {after} | {still} |")
 
 
 def _of(lines: list[Line], part: str, way: str, hosts: int) -> list[Line]:
