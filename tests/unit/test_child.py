@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.ssh_double import ssh_server
 
 from uplift import events
 from uplift.rollout import child
@@ -203,7 +204,14 @@ def test_a_connection_that_broke_makes_a_host_unreachable() -> None:
     said = ["Command socket/SSH error: SSHException: gone", "Error: executed 0 commands"]
     found = tally(begun("a"), prepared("a", uv=None), event, ended("a"), code=1, a=said)
     assert found.hosts["a"].state is State.UNREACHABLE
-    assert "SSHException" in found.hosts["a"].text
+    assert found.hosts["a"].text == said[0]
+
+
+def test_a_failure_without_words_is_not_told_with_what_went_well_before_it() -> None:
+    event = Event(Kind.HOST_ERROR, "a", "uv")
+    said = ["Ready: deploy.py", "Success", "Error: executed 0 commands"]
+    found = tally(begun("a"), prepared("a", uv=None), event, ended("a"), code=1, a=said)
+    assert (found.hosts["a"].state, found.hosts["a"].text) == (State.FAILED, said[-1])
 
 
 def test_a_run_that_was_cut_short_leaves_hosts_unfinished_except_those_that_were_done() -> None:
@@ -411,6 +419,25 @@ def test_a_run_in_which_nothing_happens_any_more_is_given_up(watched: Run) -> No
     words = "nothing happened for 15 s (A command on @local): the run was given up"
     assert words in found.text
     assert found.hosts["@local"].text == words
+
+
+def test_a_host_whose_connection_ends_in_a_command_is_unreachable(
+    watched: Run, tmp_path: Path
+) -> None:
+    with ssh_server(tmp_path / "there") as server:
+        Path("inventory.py").write_text(f"hosts = [('there', {server.data!r})]\n")
+
+        def cut(event: Event) -> None:
+            if (event.kind, event.operation) == ("host-start", "A command"):
+                while not any("sleep 3" in one for one in server.commands):
+                    time.sleep(0.1)
+                server.close()
+
+        found, _ = watched(TWO.format(command="sleep 3"), "there", on_event=cut)
+    one = found.hosts["there"]
+    assert (one.state, one.operation) == (State.UNREACHABLE, "A command")
+    assert one.text == "Command socket/SSH error: SSHException('the connection was lost',)"
+    assert one.failed == ("A command",)
 
 
 def test_where_pyinfra_is_killed_the_signal_is_named(watched: Run) -> None:

@@ -18,7 +18,7 @@ from pyinfra.context import ctx_host, ctx_state
 from uplift import events
 from uplift.facts import expected
 from uplift.rollout import stock
-from uplift.rollout.connector import pass_fence
+from uplift.rollout.connector import pass_fence, tell_lost
 from uplift.rollout.names import HOSTS
 from uplift.spec.errors import Exit
 from uplift.spec.rollout.event import Kind
@@ -50,6 +50,7 @@ def _begin(state: State) -> None:
         # A pattern of ours chose more than it should: nothing has happened yet.
         print(f"uplift: pyinfra also selected {', '.join(sorted(surplus))}", file=sys.stderr)
         raise SystemExit(int(Exit.USAGE))
+    tell_lost()
     pass_fence(state.config.SHELL)
     state.add_callback_handler(Told())
     atexit.register(_end, state)

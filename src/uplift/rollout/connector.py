@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from paramiko import SSHException
 from pyinfra import logger
 from pyinfra.api.command import QuoteString, StringCommand
 from pyinfra.connectors.ssh import SSHConnector
@@ -11,6 +12,21 @@ from pyinfra.connectors.ssh import SSHConnector
 from uplift.spec.rollout.lock import SHELLS
 
 _BECOME = ("_sudo", "_su_user", "_doas", "_dzdo")
+
+
+def tell_lost() -> None:
+    """Let a command say when its connection has ended: by itself it has failed like any other."""
+    run = SSHConnector.run_shell_command
+
+    def run_shell_command(self: Any, *args: Any, **arguments: Any) -> Any:
+        good, output = run(self, *args, **arguments)
+        transport = self.client and self.client.get_transport()
+        if not good and not (transport and transport.is_active()):
+            # As pyinfra has it from paramiko where a command cannot even begin.
+            raise SSHException("the connection was lost")
+        return good, output
+
+    SSHConnector.run_shell_command = run_shell_command  # type: ignore[method-assign]
 
 
 def pass_fence(program: str | None) -> None:

@@ -12,6 +12,8 @@ from uplift.spec.rollout.lock import REFUSED
 CONNECTED = "Connected"
 """How pyinfra says that it reached a host."""
 
+_WELL = (CONNECTED, "Success", "No changes")
+
 # How pyinfra names a connection that broke in a command.
 _LOST = ("Command socket/SSH error", "Command IO error", "SSH session not active")
 
@@ -227,15 +229,16 @@ class Tally:
         )
 
     def _verdict(self, name: str, found: _Host, said: Sequence[str]) -> tuple[State, str, str]:
-        last = "\n".join(said[-3:])
+        last = _last(said)
         if self._reached is None or name not in self._reached:
             # pyinfra leaves out hosts that it could not connect to, and goes on with the others.
             cut = self._reached is None and (not said or said[-1] == CONNECTED)
             return State.UNFINISHED if cut else State.UNREACHABLE, "", said[-1] if said else ""
         if found.trouble:
             state, operation, text = found.trouble
-            if state is State.FAILED and any(word in line for word in _LOST for line in said[-5:]):
-                state = State.UNREACHABLE
+            lost = [line for line in said[-5:] if any(word in line for word in _LOST)]
+            if state is State.FAILED and lost:
+                return State.UNREACHABLE, operation, "\n".join(filter(None, [lost[-1], text]))
             return state, operation, text or last
         if name in self._failed:
             return _class(last), found.running, last
@@ -251,6 +254,16 @@ class Tally:
 
 def _class(text: str) -> State:
     return State.REFUSED if REFUSED in text else State.FAILED
+
+
+def _last(said: Sequence[str]) -> str:
+    """Return what was said last of a host, since something of it went well."""
+    found: list[str] = []
+    for line in reversed(said[-3:]):
+        if line in _WELL or line.startswith("Ready: "):
+            break
+        found.insert(0, line)
+    return "\n".join(found)
 
 
 def by_host(lines: Iterable[str], hosts: Iterable[str]) -> dict[str, list[str]]:
