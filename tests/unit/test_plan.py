@@ -381,3 +381,25 @@ def test_a_wave_that_would_bake_without_a_test_is_refused_with_the_remedy(
     Path("policy.yml").write_text("bake: 1m\n")
     assert uplift(["rollout", "inventory.py", "deploy.py", *words]) == Exit.USAGE
     assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_hosts_that_are_rolled_out_together_have_one_block_that_says_how(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("inventory.py").write_text(
+        "here = [('h1', {'rollout': {'waves': '1,1'}}), ('h2', {'rollout': {'waves': '100%'}}),\n"
+        "        ('h3', {'rollout': {'waves': '1,1'}}), 'h4']\n"
+    )
+    words = ["rollout", "inventory.py", "deploy.py", "--no-gate"]
+    assert uplift([*words, "-y"]) == Exit.USAGE
+    said = " ".join(capsys.readouterr().err.split())
+    assert "h1 and h2 and h4 have different `rollout` settings" in said
+    assert "put the block into group_data/all.py" in said
+    assert not Path(".uplift").exists()
+    # Those that have the same may go, and a file says it for all of them.
+    assert uplift([*words, "--limit", "h1", "--limit", "h3"]) == Exit.USAGE
+    assert "wave 1: h1" in (said := capsys.readouterr().err)
+    assert "no terminal to ask at" in " ".join(said.split())
+    Path("policy.yml").write_text("waves: 100%\n")
+    assert uplift([*words, "--policy", "policy.yml"]) == Exit.USAGE
+    assert "wave 1: h1, h2, h3, h4" in capsys.readouterr().err

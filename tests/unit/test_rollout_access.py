@@ -201,6 +201,36 @@ def test_too_many_lost_hosts_are_told_in_the_words_of_what_was_wanted(
         assert journal.run.outcome == ("refused" if attempt == "begin" else "held")
 
 
+@pytest.mark.parametrize(
+    ("policy", "lost", "goes_on"),
+    [
+        ({}, ["h1"], False),
+        ({"budget": {"unreachable": 1}}, ["h1"], True),
+        ({"budget": {"unreachable": 1}}, ["h1", "h2"], False),
+        ({"budget": {"unreachable": "34%"}}, ["h3"], True),
+        ({"budget": {"unreachable": "33%"}}, ["h3"], False),
+        ({"skip_unreachable": True}, ["h1", "h2"], True),
+        # Where nobody is there, no budget makes a run of it.
+        ({"budget": {"unreachable": "100%"}}, [*HOSTS], False),
+        ({"skip_unreachable": True}, [*HOSTS], False),
+    ],
+)
+def test_a_run_begins_without_as_many_hosts_as_its_budget_allows(
+    policy: dict[str, Any], lost: list[str], goes_on: bool, world: SimpleNamespace
+) -> None:
+    world.lose(*lost)
+    with begun(**policy) as journal:
+        if goes_on:
+            found = tried(journal, "begin")
+            assert found.at("unreachable") == tuple(lost)
+            assert [found.words[name] for name in lost] == [f"{name}: gone" for name in lost]
+            assert found.outcome == ""
+        else:
+            with pytest.raises(LostError):
+                tried(journal, "begin")
+            assert (journal.run.outcome, journal.run.exit_code) == ("refused", Exit.HELD)
+
+
 def test_to_put_hosts_back_one_that_is_done_is_needed_as_well(world: SimpleNamespace) -> None:
     world.lose("h1")
     with begun(*HELD) as journal, pytest.raises(LostError):

@@ -25,7 +25,9 @@ from uplift.rollout import revert
 from uplift.rollout import run as runs
 from uplift.rollout.engine import Engine, Stop
 from uplift.rollout.journal import Journal, records
+from uplift.rollout.ready import _LOOK
 from uplift.spec.errors import Exit, UpliftError, UsageError
+from uplift.spec.rollout.gate import Comparison, Failure
 from uplift.spec.rollout.lock import REFUSED
 from uplift.spec.rollout.outcome import HostOutcome, Outcome, State
 from uplift.spec.rollout.plan import HostPlan, Plan, Read
@@ -567,3 +569,60 @@ def test_who_may_not_write_the_intent_has_lost_the_lock(
         with pytest.raises(Stop, match="r2 has it") as stopped:
             engine._wave(1, ["h1"])
     assert stopped.value.kind == "lock-lost"
+
+
+@pytest.mark.parametrize(("allowed", "done"), [(0, 1), (1, 2)])
+def test_hosts_that_fail_their_gate_stop_the_waves_when_they_are_more_than_its_budget(
+    allowed: int, done: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with begun(tmp_path) as journal:
+        engine = box(journal, gate=["tests/verify"], budget={"gate_failed": allowed})
+        monkeypatch.setattr(engine.gate, "failures", lambda *given: ())
+        bad = {name: Failure(name, "app", "test_it") for name in journal.run.hosts}
+        monkeypatch.setattr(
+            engine.gate,
+            "compared",
+            lambda hosts, before, name: Comparison(new=tuple(bad[one] for one in hosts)),
+        )
+        result = carried(engine, monkeypatch)
+    assert (result.exit_code, result.run.outcome) == (Exit.HELD, "held")
+    assert list(result.run.at("rejected")) == ["h1", "h2"][:done]
+    told = "; ".join(f"{name}: {name} app: test_it" for name in ("h1", "h2")[:done])
+    assert result.stopped == told
+    assert "committed" not in result.run.hosts.values()
+
+
+def test_a_host_says_which_folder_has_no_room() -> None:
+    def looked(need: int) -> list[str]:
+        words = ["sh", "-c", _LOOK, "sh", str(need)]
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()
+
+    assert not [line for line in looked(1) if line.startswith("/var/lib has ")]
+    (line,) = [line for line in looked(10**12) if line.startswith("/var/lib has ")]
+    assert line.endswith(" MiB free, 976562500 are needed")
+
+
+def test_many_hosts_take_as_many_steps_each_as_few_and_no_more_commands_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def counted(count: int) -> tuple[int, int, int]:
+        names = [f"h{number}" for number in range(count)]
+        request = {**REQUEST, "waves": [names[:1], names[1:5], names[5:]]}
+        request["policy"] = Policy().model_dump(mode="json")
+        synced: list[int] = []
+        asked: list[object] = []
+        monkeypatch.setattr("os.fsync", synced.append)
+        with Journal.begin(request, lambda record: None, tmp_path / f"{count}") as journal:
+            engine = box(journal)
+            monkeypatch.setattr(
+                "uplift.rollout.marks.append", lambda *given: asked.append(given) or {}
+            )
+            engine.waves()
+        return len(synced), len(list(records(journal.folder))), len(asked)
+
+    few, many = counted(20), counted(200)
+    # A record for each step of a host; on the disk one by one are those alone that end a change.
+    assert many[1] - few[1] == 180 * len(("intent", "done", "verified", "committed"))
+    assert many[0] - few[0] == 180
+    # In parallel on the hosts of a wave.
+    assert many[2] == few[2]
