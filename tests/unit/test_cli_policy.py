@@ -94,11 +94,12 @@ def test_what_the_block_does_not_say_stays_as_the_command_has_it(asked: Asked) -
 @pytest.mark.parametrize("words", [BACK, OUT], ids=["rollback", "rollout"])
 def test_the_command_line_comes_before_the_block(words: Sequence[str], asked: Asked) -> None:
     block = {**BLOCK, "waves": ["apps"], "pause_after": []}
-    said = ("--waves", "1,2", "--gate", "others", "--bake", "5s", "--on-failure", "hold")
+    said: tuple[str, ...] = ("--waves", "1,2", "--gate", "others", "--bake", "5s")
+    said += ("--on-failure", "hold", "--partial-revert")
     found = asked([*words, *said], fleet(block))
     assert isinstance(found, Policy)
     assert (found.waves, found.gate, found.bake) == (("1", "2"), ("others",), 5)
-    assert (found.on_failure, len(found.hooks)) == ("hold", 1)
+    assert (found.on_failure, len(found.hooks), found.partial_revert) == ("hold", 1, True)
     found = asked([*words, "--no-gate"], fleet(block))
     assert isinstance(found, Policy)
     assert found.gate == ()

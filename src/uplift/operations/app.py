@@ -110,19 +110,19 @@ def _brought(
         return
     words = _told(app, todo, to, found, values)
     fresh = _taken_over(app, found) if made else []
-    origin = Origin(app.image, "", person(), inventory=inventory())
-    if to:
-        origin = replace(
-            origin,
-            reference=to.reference,
-            of=to.of or to.id or to.reference,
-            foreign=to.foreign,
-            lost=to.lost,
-        )
-    text = _text(app, todo, state, found, values, key, origin, fresh)
+    text = _text(app, todo, state, found, values, key, _origin(app, to), fresh)
     seen = [state.seen(app.name_in(slot)) for slot in SLOTS]
     yield job.start(job.identity("app", text, *seen), text, limit=_limit(app))
     script.changed(words)
+
+
+def _origin(app: App, to: Release | None) -> Origin:
+    """Return where the new release comes from: today's settings, or one that is gone back to."""
+    new = Origin(app.image, "", person(), inventory=inventory())
+    if to is None:
+        return new
+    of = to.of or to.id or to.reference
+    return replace(new, reference=to.reference, of=of, foreign=to.foreign, lost=to.lost)
 
 
 def _taken_over(app: App, found: AppState) -> list[Adopted]:
@@ -168,19 +168,25 @@ def _foretell(
             script.announce(
                 _told(one, todo, of, found, own),
                 restarts=stops,
-                removes=_removed(one, todo, state, found, own, key),
+                removes=_removed(one, todo, state, found, own, key, of),
                 lasting=lasting(one, todo, state, found),
             )
 
 
 def _removed(
-    app: App, todo: Todo, state: State, found: AppState, values: Values, key: bytes
+    app: App,
+    todo: Todo,
+    state: State,
+    found: AppState,
+    values: Values,
+    key: bytes,
+    to: Release | None = None,
 ) -> list[str]:
     """Return the records and images that go once the new release is good."""
     if todo.action not in ("switch", "replace"):
         return []
     there = found.releases.get(app.name, ())
-    stale = _made(app, state, there, values, key, Origin(app.image, "", person())).stale
+    stale = _made(app, state, there, values, key, _origin(app, to)).stale
     gone = [one for one in there if one.id in stale.releases]
     return [f"release {one.words}" for one in gone] + [f"image {brief(id)}" for id in stale.images]
 

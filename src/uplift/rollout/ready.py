@@ -75,7 +75,7 @@ def _looked(engine: Engine, hosts: Sequence[str]) -> tuple[list[str], dict[str, 
         return problems, lasting
     refused = [
         f"{name}: {policy.on_failure} cannot put back {_words(steps)}: "
-        "--partial-revert says that the rest is enough"
+        "--partial-revert says that the rest is enough, --on-failure hold that none is wanted"
         for name, steps in lasting.items()
     ]
     return refused, lasting
