@@ -108,8 +108,10 @@ def test_what_is_told_to_haproxy_alone_makes_no_other_release_to_go_back_to() ->
     assert not arrived(Listing("a", current=secret, chosen=before))
 
 
-@pytest.mark.parametrize(("step", "code"), [("not-reverted", 3), ("reverted", 1)])
-def test_a_host_that_its_gate_finds_worse_after_the_way_back_is_not_as_before(
+@pytest.mark.parametrize(
+    ("step", "code"), [("not-reverted", 3), ("reverted", 1), ("waiting", Exit.USAGE)]
+)
+def test_what_the_run_says_counts_where_hosts_alone_do_not_tell_it(
     step: str, code: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -151,7 +151,7 @@ def roll_back(
     done = begin(request, tell)
     code = done.exit_code
     interrupted = code is Exit.INTERRUPTED
-    if code in (Exit.LOCKED, Exit.STALE) or (interrupted and not done.run.touched):
+    if code in (Exit.LOCKED, Exit.STALE, Exit.USAGE) or (interrupted and not done.run.touched):
         return Result(before, (), code)
     # A host that was put back, and is not as before to its gate, serves what it did all the same.
     said = interrupted or done.run.at("not-reverted")
