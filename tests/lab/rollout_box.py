@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +37,14 @@ class Project:
     uplift: Run
     ssh: Run
     environment: Mapping[str, str]
+    names: Sequence[str] = NAMES
     before: set[str] = field(default_factory=set)
 
     def words(
         self, *more: str, waves: str = "1,1,1", version: str = "two", deploy: str = DEPLOY
     ) -> list[str]:
         """Return the words of a rollout."""
-        limits = [word for name in NAMES for word in ("--limit", name)]
+        limits = [word for name in self.names for word in ("--limit", name)]
         options = ["--waves", waves, "--data", f"version={version}", "-y", "--json"]
         return ["rollout", "inventories/lab.py", deploy, *limits, *options, *more]
 
@@ -109,7 +110,7 @@ class Project:
 
     def versions(self) -> list[str]:
         """Return what each host has."""
-        return [self.sh(name, "cat /etc/uplift-test").partition(" ")[2] for name in NAMES]
+        return [self.sh(name, "cat /etc/uplift-test").partition(" ")[2] for name in self.names]
 
 
 def wait_for(condition: Callable[[], object]) -> None:
@@ -163,9 +164,19 @@ def whole_project(
 @pytest.fixture
 def project(whole_project: Project) -> Iterator[Project]:
     """Every host has version one, and nothing stands in the way."""
-    whole, clear = whole_project, "rm -f /etc/uplift-test-*"
-    for name in NAMES:
-        whole.sh(name, f"{clear}; echo version one >/etc/uplift-test")
-    yield whole
-    for name in NAMES:
-        whole.sh(name, clear)
+    yield from _fresh(whole_project)
+
+
+@pytest.fixture
+def pair(whole_project: Project) -> Iterator[Project]:
+    """The same with the first two hosts alone, for what needs no more."""
+    yield from _fresh(replace(whole_project, names=NAMES[:2]))
+
+
+def _fresh(project: Project) -> Iterator[Project]:
+    clear = "rm -f /etc/uplift-test-*"
+    for name in project.names:
+        project.sh(name, f"{clear}; echo version one >/etc/uplift-test")
+    yield project
+    for name in project.names:
+        project.sh(name, clear)

@@ -54,7 +54,7 @@ class Journal:
         except BlockingIOError:
             self._file.close()
             raise RunsElsewhereError(
-                f"another process is carrying out the run {folder.name}"
+                f"another process is carrying out the run {folder.name}: Ctrl-C there holds it"
             ) from None
         # Not before: the process that had it may have written more until it gave it back.
         whole = _whole_lines(folder / _FILE)
