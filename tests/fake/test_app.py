@@ -44,6 +44,7 @@ from uplift.spec.container.state import State
 from uplift.spec.haproxy.backend import Backend
 from uplift.spec.haproxy.state import HaproxyState
 from uplift.spec.haproxy.state import Todo as HaproxyTodo
+from uplift.spec.images.listing import Tagged
 
 WORD = secrets.token_hex(12)
 REF = SecretRef(secret="console/drain")
@@ -258,6 +259,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, resolved: Resolved, to: str, it: App)
     """Look for the way back on a host without records, where images are resolved so."""
     found = AppState()
     monkeypatch.setattr(app_ways, "read", lambda apps: found)
+    monkeypatch.setattr(app_ways, "_FOUND", {})
     monkeypatch.setattr(
         app_ways.container,
         "read",
@@ -374,3 +376,52 @@ def test_an_image_loses_its_names_in_the_applications_repository_alone(
     )
     assert done.returncode == 0
     assert (tmp_path / "removed").read_text().splitlines() == removed
+
+
+def test_what_a_builders_word_means_at_the_registry_is_found_out_once_for_all_hosts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    it = app(proxy="none", drain={})
+    newest, pinned = "console:1.10.0-poetry", f"console@{LEFT}"
+    said = [Tagged(("1.9.0-poetry", "1.10.0-poetry", "2.0.0-uv"))]
+    monkeypatch.setattr(app_ways, "read_quietly", lambda host, fact, **given: said.pop())
+    way = asked(monkeypatch, Resolved(newest, "registry", LEFT), "poetry", it)
+    assert (way.release.reference, way.release.digest, way.release.foreign) == (newest, LEFT, True)
+    # The next host asks for the digest, wherever the tag points by now.
+    resolved = {pinned: Resolved(pinned, "digest", LEFT)}
+    monkeypatch.setattr(
+        app_ways.container, "read", lambda wanted: State(docker=True, resolved=resolved)
+    )
+    other = app_ways.way_back(it, "poetry")
+    assert other is not None
+    assert (other.release, other.app.image) == (way.release, pinned)
+
+
+def test_of_two_hosts_that_ask_side_by_side_both_get_what_one_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    it, moved = app(proxy="none", drain={}), f"sha256:{'b' * 64}"
+    first = Release("", {}, "console:1-uv", LEFT, foreign=True)
+    monkeypatch.setattr(app_ways, "read", lambda apps: AppState())
+    monkeypatch.setattr(app_ways, "_FOUND", {})
+    monkeypatch.setattr(app_ways, "read_quietly", lambda host, fact, **given: Tagged(("1-uv",)))
+
+    def read(wanted: Any) -> State:
+        image = wanted[0].image
+        if image == "console:1-uv":  # the other host has its answer first
+            app_ways._FOUND["console", "console", "uv"] = first
+            return State(docker=True, resolved={image: Resolved(image, "registry", moved)})
+        return State(docker=True, resolved={image: Resolved(image, "digest", LEFT)})
+
+    monkeypatch.setattr(app_ways.container, "read", read)
+    way = app_ways.way_back(it, "uv")
+    assert way is not None
+    assert (way.release, way.app.image) == (first, f"console@{LEFT}")
+
+
+def test_a_registry_that_cannot_be_asked_for_tags_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = Tagged(trouble="it answers with status 500")
+    monkeypatch.setattr(app_ways, "read_quietly", lambda host, fact, **given: said)
+    reason = "no good release is meant by 'poetry'.*registry of console cannot be asked: it answers"
+    with pytest.raises(NotFoundError, match=reason):
+        asked(monkeypatch, Resolved("", "failed"), "poetry", app(proxy="none", drain={}))

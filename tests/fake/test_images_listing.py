@@ -17,8 +17,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from pyinfra.api.exceptions import FactProcessError
 
-from uplift.facts.images_listing import REGISTRY, RUNNING, answers, running
+from uplift.facts.images_listing import REGISTRY, RUNNING, Tags, answers, running, tagged
 
 PASSWORD = secrets.token_hex(8) + r"""\"'$x"""
 TOKEN = secrets.token_hex(16)
@@ -105,6 +106,19 @@ def test_a_token_is_fetched_with_the_login_and_all_pages_are_read(server: Server
         ["c"],
     ]
     assert "/token?service=it&scope=repository:team/console:pull" in server.asked
+
+
+def test_all_tags_of_a_repository_are_told_or_why_they_are_not(server: Server) -> None:
+    server.login("ann", secrets.token_hex(8))
+    assert tagged(server.ask("tags/list").stdout.splitlines()).trouble
+    server.login("ci", PASSWORD)
+    assert tagged(server.ask("tags/list").stdout.splitlines()).tags == ("a", "b", "c")
+    coded = base64.b64encode(b"{}").decode()
+    assert tagged([f"answer tags 404 {coded}", "end"]).tags == ()
+    assert "status 500" in tagged([f"answer tags 500 {coded}", "end"]).trouble
+    assert "refuses the login" in tagged([f"answer tags 403 {coded}", "end"]).trouble
+    with pytest.raises(FactProcessError):
+        Tags().process([f"answer tags 200 {coded}"])
 
 
 def test_each_path_has_its_own_answer(server: Server) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import secrets
 from dataclasses import replace
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from uplift.spec.app import App
-from uplift.spec.app.foreign import HostImage, at_registry, foreign
+from uplift.spec.app.foreign import HostImage, at_registry, foreign, newest_tag
 from uplift.spec.app.own_files import differences
 from uplift.spec.app.plan import plan
 from uplift.spec.app.release import (
@@ -26,6 +27,7 @@ from uplift.spec.app.release import (
     restored,
     with_files,
 )
+from uplift.spec.app.serving import SlotContainer
 from uplift.spec.app.state import AppState
 from uplift.spec.app.state import parse as parse_state
 from uplift.spec.app.steps import Journal
@@ -242,6 +244,62 @@ def test_a_switch_knows_how_haproxy_asks_the_one_that_serves() -> None:
         assert (todo.action, todo.backend) == ("switch", known)
 
 
+def alone(**fields: Any) -> App:
+    """An application without a proxy."""
+    return app(**worker("console"), **fields)
+
+
+def lonely(digest: str = DIGEST, **state: Any) -> dict[str, Any]:
+    """Its one container."""
+    found = container("blue", digest, **state)
+    return {**found, "Name": "/console", "HostConfig": {**found["HostConfig"], "PortBindings": {}}}
+
+
+@pytest.mark.parametrize(
+    ("there", "action", "on_container"),
+    [
+        ([], "replace", "create"),
+        ([lonely()], "nothing", "nothing"),
+        ([lonely(OTHER)], "replace", "replace"),
+        ([lonely(Status="exited", Running=False)], "mend", "mend"),
+    ],
+)
+def test_without_a_proxy_there_is_one_container_which_is_replaced_in_its_place(
+    there: list[dict[str, Any]], action: str, on_container: str
+) -> None:
+    todo = plan(alone(), host(*there), AppState(), {}, KEY)
+    assert (todo.action, todo.container.action) == (action, on_container)
+    # Nobody serves beside it, and nothing is proved beforehand.
+    assert (todo.slot, todo.before, todo.prove) == ("blue", "", False)
+
+
+def test_without_a_proxy_a_stopped_container_is_started_and_not_made_anew() -> None:
+    found = host(lonely(Status="exited", Running=False))
+    assert plan(alone(), found, AppState(), {}, KEY).container.start
+
+
+def test_without_a_proxy_own_files_that_were_edited_are_written_again_in_place() -> None:
+    it = alone(files={"a": {"content": "text"}})
+    own = {"Type": "bind", "Source": it.folder, "Destination": "/etc/app", "RW": False}
+    found = host({**lonely(), "Mounts": [own]})
+    todo = plan(it, found, AppState(files={it.folder: {"a": "0"}}), {}, KEY)
+    assert (todo.action, todo.files, todo.why) == ("mend", True, ("files restored",))
+    right = {"a": hashlib.sha256(b"text").hexdigest()}
+    assert plan(it, found, AppState(files={it.folder: right}), {}, KEY).action == "nothing"
+
+
+def test_without_a_proxy_a_change_that_was_interrupted_is_brought_to_its_end() -> None:
+    journals = {"console": Journal("1", "blue", "record after")}
+    todo = plan(alone(), host(lonely()), AppState(journals=journals), {}, KEY)
+    assert (todo.action, todo.container.action) == ("tidy", "nothing")
+    assert todo.why == ("a switch was interrupted at 'record after'",)
+
+
+def test_without_a_proxy_what_haproxy_says_is_no_matter() -> None:
+    seen = traffic("green", green="ready", blue="maint")
+    assert plan(alone(), host(lonely()), seen, {}, KEY).action == "nothing"
+
+
 def test_while_another_change_runs_nothing_is_done() -> None:
     with pytest.raises(Refused, match="a change is still running as app-1"):
         plan(app(), host(), AppState(busy="app-1"), {}, KEY)
@@ -296,9 +354,71 @@ def serves(*releases: Release, **fields: Any) -> str:
     return found.id if found else ""
 
 
-def test_the_newest_good_release_serves() -> None:
+def test_where_no_container_says_more_the_newest_good_release_serves() -> None:
     assert serves(*RELEASES, release(5, outcome="failed")) == release(4).id
     assert serves() == ""
+
+
+def made(number: int, **fields: Any) -> Release:
+    """A release whose record tells its image and the container that it served with."""
+    return release(number, **{"local": f"image-{number}", "container": f"box-{number}", **fields})
+
+
+def slot(number: int, image: int | None = None, label: int | None = None) -> SlotContainer:
+    """A slot's container, with the image and the label of a release."""
+    named = "" if label == 0 else release(label or number).id
+    return SlotContainer(f"box-{number}", f"image-{image or number}", named)
+
+
+TWO = (made(1), made(2))
+
+
+@pytest.mark.parametrize(
+    ("releases", "container", "number"),
+    [
+        (TWO, slot(1), 1),
+        (TWO, slot(2), 2),
+        # By its label, where the container was made anew, or the record is of an older version.
+        (TWO, slot(7, image=1, label=1), 1),
+        ((release(1), release(2)), slot(1), 1),
+        # Of several that it served with, and of those that went back to its own, the newest.
+        ((*TWO, made(3, local="image-1", container="box-1")), slot(1), 3),
+        ((*TWO, made(3, local="image-1", container="", of=release(1).id)), slot(8, 1, 1), 3),
+        # The record that its label names is gone.
+        (TWO, slot(7, image=1, label=6), 1),
+        (TWO, slot(7, image=1, label=0), 1),
+        # Its image is another than that of the record which its label names.
+        (TWO, slot(7, image=2, label=1), 2),
+        # Nothing is known of its image.
+        (TWO, slot(7, image=9, label=1), 2),
+        # It never became good.
+        ((*TWO, made(3, outcome="failed")), slot(3), 2),
+    ],
+)
+def test_the_release_of_the_container_in_the_active_slot_serves_however_old_it_is(
+    releases: tuple[Release, ...], container: SlotContainer, number: int
+) -> None:
+    given = {"active": {"console": "blue"}, "containers": {"console-blue": container}}
+    assert serves(*releases, **given) == release(number).id
+
+
+def test_the_other_slots_container_does_not_say_what_serves_and_without_a_proxy_there_is_one() -> (
+    None
+):
+    both = {"console-blue": slot(1), "console-green": slot(2)}
+    assert serves(*TWO, active={"console": "green"}, containers=both) == release(2).id
+    found = AppState(releases={"console": TWO}, containers=both)
+    assert found.in_slot("console", "blue") == TWO[0]
+    assert serves(*TWO, containers={"console": slot(1)}) == release(1).id
+
+
+def test_containers_of_slots_are_read_with_and_without_a_label() -> None:
+    lines = ["slot console-blue box-1 image-1 20260101T000000Z-1", "slot console box-2 image-2 "]
+    found = parse_state([*lines, "busy", "end"])
+    assert found.containers == {
+        "console-blue": slot(1),
+        "console": SlotContainer("box-2", "image-2"),
+    }
 
 
 def test_a_container_that_was_only_taken_over_serves_nothing_however_new_it_is() -> None:
@@ -436,7 +556,38 @@ def test_no_image_is_found_by_another_word_or_of_another_application(to: str) ->
 def test_a_tag_or_a_whole_digest_is_looked_for_at_the_registry() -> None:
     assert at_registry(app(), "1.3.0-poetry") == "r.example/console:1.3.0-poetry"
     assert at_registry(app(), OTHER) == f"r.example/console@{OTHER}"
+    # Of a builder's word, the tags have to be listed first.
     assert [at_registry(app(), to) for to in ("previous", "poetry", "sha256:22")] == [None] * 3
+
+
+@pytest.mark.parametrize(
+    ("to", "tags", "newest"),
+    [
+        ("poetry", ["1.9.0-poetry", "1.10.0-poetry", "2.0.0-uv"], "1.10.0-poetry"),
+        ("poetry", ["1.4.0rc1-poetry", "v1.4.0-poetry", "1.4.0-poetry-0a1b"], "v1.4.0-poetry"),
+        # What is no version comes last.
+        ("poetry", ["nightly-poetry", "0.1-poetry", "zz-poetry"], "0.1-poetry"),
+        ("poetry", ["a-poetry", "b-poetry"], "b-poetry"),
+        ("uv", ["1.9.0-poetry", "latest"], None),
+        ("uv", [], None),
+        # Patterns are settings.
+        ("pip", ["old-9", "old-10", "1.0-pip"], "old-10"),
+        ("dockerfile", ["by-1-hand", "by-2-hand", "by-hand"], "by-2-hand"),
+    ],
+)
+def test_of_a_builders_tags_at_the_registry_the_newest_version_is_meant(
+    to: str, tags: list[str], newest: str | None
+) -> None:
+    patterns = {"pip": "old-*", "dockerfile": "by-*-hand"}
+    for one in (tags, tags[::-1]):
+        assert newest_tag(to, one, patterns) == newest
+
+
+@given(st.lists(st.text(min_size=1, max_size=12)), st.text(max_size=6))
+def test_whatever_tags_and_patterns_there_are_one_of_the_tags_or_none_is_meant(
+    tags: list[str], pattern: str
+) -> None:
+    assert newest_tag("poetry", tags, {"poetry": pattern}) in (None, *tags)
 
 
 def test_the_pattern_of_a_builders_tags_is_a_setting() -> None:

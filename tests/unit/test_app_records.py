@@ -29,6 +29,7 @@ from uplift.spec.app.release import (
     record,
     restored,
 )
+from uplift.spec.app.serving import newest
 from uplift.spec.app.state import AppState
 from uplift.spec.app.state import parse as parse_state
 from uplift.spec.app.steps import POINTS, Journal
@@ -76,7 +77,7 @@ def ids(*numbers: int) -> set[str]:
 
 
 def test_the_newest_distinct_good_releases_stay() -> None:
-    gone = surplus(release(9), [release(number) for number in range(1, 6)], 3, {})
+    gone = surplus(release(9), [release(number) for number in range(1, 6)], 3, {}, release(5))
     assert set(gone.releases) == ids(1, 2, 3)
     assert set(gone.images) == {"id-sha256:1", "id-sha256:2", "id-sha256:3"}
 
@@ -93,14 +94,15 @@ def test_the_newest_distinct_good_releases_stay() -> None:
 def test_images_go_by_their_names_in_the_applications_repositories_alone(
     reference: str, repository: str
 ) -> None:
-    gone = surplus(release(9), [release(1, reference=reference), release(2), release(3)], 2, {})
+    there = [release(1, reference=reference), release(2), release(3)]
+    gone = surplus(release(9), there, 2, {}, there[-1])
     assert gone.repositories == tuple(sorted((REPOSITORY, repository)))
 
 
 def test_the_same_release_six_times_is_one_and_takes_nobodys_place() -> None:
     old = release(1, reference=f"{REPOSITORY}:1.4.0-poetry")
     same = [release(number, kind=2) for number in range(2, 8)]
-    gone = surplus(release(8, kind=2), [old, *same], 2, {})
+    gone = surplus(release(8, kind=2), [old, *same], 2, {}, same[-1])
     # What served until now stays by its own record too.
     assert set(gone.releases) == ids(2, 3, 4, 5, 6)
     assert gone.images == ()
@@ -110,13 +112,19 @@ def test_the_last_good_one_of_each_builder_stays_and_that_of_another_tool() -> N
     poetry = release(1, builder="poetry")
     foreign = release(2, foreign=True, reference=f"{REPOSITORY}:old")
     others = [release(number) for number in range(3, 9)]
-    gone = surplus(release(9), [poetry, foreign, *others], 2, {})
+    gone = surplus(release(9), [poetry, foreign, *others], 2, {}, others[-1])
     assert set(gone.releases) == ids(3, 4, 5, 6, 7)
 
 
 def test_what_serves_stays_though_a_container_that_was_taken_over_is_newer() -> None:
-    gone = surplus(release(9), [release(1), release(2, foreign=True)], 1, {})
-    assert gone.releases == ()
+    there = [release(1), release(2, foreign=True)]
+    assert surplus(release(9), there, 1, {}, there[0]).releases == ()
+
+
+def test_what_serves_stays_though_others_are_newer_than_it() -> None:
+    there = [release(number) for number in range(1, 5)]
+    gone = surplus(release(9), there, 2, {}, there[0])
+    assert set(gone.releases) == ids(2, 3)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +149,7 @@ def test_a_release_is_younger_than_all_that_are_recorded_whatever_clocks_say(
 
 def test_a_few_of_those_that_failed_stay_to_be_looked_at() -> None:
     bad = [release(number, outcome="failed") for number in range(1, 8)]
-    gone = surplus(release(9), bad, 2, {})
+    gone = surplus(release(9), bad, 2, {}, None)
     assert len(bad) - len(gone.releases) == FAILED
     assert release(7).id not in gone.releases
 
@@ -153,7 +161,7 @@ def test_whatever_was_deployed_the_way_back_stays(kinds: list[tuple[int, bool]],
         for number, (kind, good) in enumerate(kinds, start=1)
     ]
     new = release(20, 0)
-    gone = surplus(new, releases, keep, {})
+    gone = surplus(new, releases, keep, {}, newest(releases))
     left = [one for one in releases if one.id not in gone.releases]
     good = [one for one in releases if one.good and one.key != new.key]
     if good:

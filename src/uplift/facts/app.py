@@ -22,7 +22,9 @@ export LC_ALL=C PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 @settled@
 echo "busy $busy"
 pack() {{ base64 -w 0; }}
+slots=
 for app do
+  slots="$slots $app $app-blue $app-green"
   [ ! -e "{APPS}/$app.journal" ] || echo "journal $app $(pack <"{APPS}/$app.journal")"
   for dir in "{RELEASES}/$app"/*/; do
     [ -f "$dir/release.json" ] || continue
@@ -42,6 +44,10 @@ done
 format='image {{{{.Id}}}} {{{{.Created}}}} {{{{json .RepoTags}}}} {{{{json .RepoDigests}}}}'
 format="$format {{{{json .Config.Labels}}}}"
 dk() {{ timeout 60 docker -H unix:///var/run/docker.sock "$@" 2>/dev/null; }}
+# A name that is no container's is an error, and the others are told all the same.
+[ -z "$slots" ] || dk inspect --type container $slots --format \
+  '{{{{.Name}}}} {{{{.Id}}}} {{{{.Image}}}} {{{{index .Config.Labels "{OURS}release"}}}}' |
+  sed -n 's|^/|slot |p'
 ids=$(dk image ls -q --no-trunc | sort -u)
 [ -z "$ids" ] || dk image inspect --format "$format" $ids
 others=$(dk ps -a --no-trunc --format '{{{{.ID}}}} {{{{.Label "{OURS}managed"}}}}' |

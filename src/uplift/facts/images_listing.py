@@ -6,8 +6,13 @@ import base64
 import json
 from collections.abc import Iterable
 
+from pyinfra.api.command import QuoteString, StringCommand
+from pyinfra.api.exceptions import FactProcessError
+from pyinfra.api.facts import FactBase
+
 from uplift.facts.container import LOGIN
-from uplift.spec.images.listing import Running
+from uplift.spec.container.image import Reference
+from uplift.spec.images.listing import Running, Tagged, address, canonical
 
 # Nothing is changed by it: running containers, and their images as `docker inspect` has them.
 RUNNING = r"""
@@ -127,6 +132,70 @@ echo end
 )
 
 
+def question(repository: str, *paths: str) -> tuple[str, ...]:
+    """Return the arguments of ``REGISTRY``.
+
+    Args:
+        repository: and its registry, as settings have it.
+        paths: below the repository's own; none: all tags.
+    """
+    host, path = address(repository)
+    known = Reference.parse(canonical(repository)).registry
+    return (host, path, known, *(paths or ("tags/list?n=1000",)))
+
+
+class Tags(FactBase[Tagged | None]):
+    """
+    Return the tags that a repository has at its registry, as :class:`Tagged`.
+
+    None means that the host could not be read.
+    """
+
+    @staticmethod
+    def default() -> None:
+        """Return None: pyinfra has failed the host by then."""
+
+    def command(self, repository: str) -> StringCommand:
+        """Return the script.
+
+        + repository: and its registry, as settings have it
+        """
+        words = map(QuoteString, question(repository))
+        return StringCommand("sh", "-c", QuoteString(REGISTRY), "uplift", *words)
+
+    def process(self, output: Iterable[str]) -> Tagged:
+        """Turn the script's lines into tags."""
+        try:
+            return tagged(output)
+        except ValueError as error:
+            raise FactProcessError(f"tags: {error}") from error
+
+
+def tagged(lines: Iterable[str]) -> Tagged:
+    """Return the tags of a repository, or why they are not known.
+
+    Args:
+        lines: of ``REGISTRY``, asked for all tags.
+
+    Raises:
+        ValueError: they were cut off.
+    """
+    words = _whole(lines)
+    found: list[str] = []
+    try:
+        for _, status, body in _answers(words):
+            if status == 404:
+                return Tagged()  # nothing was pushed yet
+            if status in (401, 403):
+                return Tagged(trouble="it refuses the login of root on the host")
+            if status != 200:
+                return Tagged(trouble=f"it answers with status {status}")
+            found += json.loads(body).get("tags") or []
+    except (ValueError, AttributeError) as error:
+        return Tagged(trouble=str(error))
+    return Tagged(tuple(found))
+
+
 def running(lines: Iterable[str]) -> list[Running]:
     """Return the containers that run on a host.
 
@@ -161,7 +230,10 @@ def answers(lines: Iterable[str]) -> list[tuple[str, int, bytes]]:
     Raises:
         ValueError: they were cut off, or the registry did not answer.
     """
-    words = _whole(lines)
+    return _answers(_whole(lines))
+
+
+def _answers(words: list[list[str]]) -> list[tuple[str, int, bytes]]:
     for line in words:
         if line[0] == "trouble":
             raise ValueError(base64.b64decode(line[1]).decode(errors="replace"))

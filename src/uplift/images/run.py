@@ -6,15 +6,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from uplift.facts.images_listing import REGISTRY, RUNNING, answers, running
+from uplift.facts.images_listing import REGISTRY, RUNNING, answers, question, running
 from uplift.remote import inventory as inventories
 from uplift.remote.connection import Connection
 from uplift.remote.fleet import Fleet
 from uplift.remote.inventory import InventoryHost
 from uplift.settings import files_of, from_data
-from uplift.spec.container.image import Reference
 from uplift.spec.errors import Exit, UpliftError, UsageError
-from uplift.spec.images.listing import Listed, Manifest, Running, address, canonical, image, joined
+from uplift.spec.images.listing import Listed, Manifest, Running, image, joined
 
 READ_LIMIT = 180  # seconds for one question to a host or, through it, to a registry
 
@@ -163,9 +162,7 @@ def _manifests(it: Connection, repository: str, names: Sequence[str]) -> dict[st
 def _get(it: Connection, repository: str, paths: Sequence[str]) -> list[tuple[str, int, bytes]]:
     if not paths:
         return []
-    host, path = address(repository)
-    known = Reference.parse(canonical(repository)).registry
-    done = it.run(REGISTRY, host, path, known, *paths, time_limit=READ_LIMIT)
+    done = it.run(REGISTRY, *question(repository, *paths), time_limit=READ_LIMIT)
     return answers(done.stdout.splitlines())
 
 

@@ -28,7 +28,6 @@ from uplift.spec.app.release import (
     Origin,
     Release,
     new_id,
-    newest,
     parse,
     record,
     restored,
@@ -186,7 +185,7 @@ def _removed(
     if todo.action not in ("switch", "replace"):
         return []
     there = found.releases.get(app.name, ())
-    stale = _made(app, state, there, values, key, _origin(app, to)).stale
+    stale = _made(app, state, found, values, key, _origin(app, to)).stale
     gone = [one for one in there if one.id in stale.releases]
     return [f"release {one.words}" for one in gone] + [f"image {brief(id)}" for id in stale.images]
 
@@ -203,18 +202,20 @@ class _Made:
 def _made(
     app: App,
     state: State,
-    there: Sequence[Release],
+    found: AppState,
     values: Values,
     key: bytes,
     of: Origin,
 ) -> _Made:
+    there = found.releases.get(app.name, ())
     resolved = state.resolved[app.image]
     id = new_id(datetime.now(UTC), resolved.digest or resolved.local, there)
     files = {reference.secret: str(number) for number, reference in enumerate(values)}
     fingerprints = {one.secret: value.fingerprint(key) for one, value in values.items()}
     text = record(app, replace(of, digest=resolved.digest), id, files, fingerprints)
     new = replace(parse(text, "outcome good"), local=resolved.local)
-    return _Made(id, text, surplus(new, there, app.keep.images, app.builder_tags))
+    serves = found.current(app.name)
+    return _Made(id, text, surplus(new, there, app.keep.images, app.builder_tags, serves))
 
 
 def _text(
@@ -233,7 +234,7 @@ def _text(
         return render(
             app, todo, state, values, release="", record="", known=known, retiring=retiring
         )
-    new = _made(app, state, found.releases.get(app.name, ()), values, key, of)
+    new = _made(app, state, found, values, key, of)
     return render(
         app,
         todo,
@@ -252,8 +253,9 @@ def _text(
 def _retiring(app: App, todo: Todo, found: AppState) -> Release | None:
     """Return the release that serves until now, where its record can be read."""
     # A switch that is brought to its end retires the one of before.
+    other = SLOTS[1 - SLOTS.index(todo.slot)]
     ending = todo.action == "tidy"
-    release = newest(found.releases.get(app.name, ())) if ending else found.current(app.name)
+    release = found.in_slot(app.name, other) if ending else found.current(app.name)
     try:
         return release if release is not None and restored(release) else None
     except NotFoundError:

@@ -79,7 +79,8 @@ if [ -n "$release" ]; then
     echo "uplift: $app: the release cannot be recorded; nothing was touched"; exit 1; }
 fi
 outcome() {
-  conclude "$release" "$1" "$(dk inspect --format 'local {{.Image}}
+  conclude "$release" "$1" "$(dk inspect --format 'container {{.Id}}
+local {{.Image}}
 builder {{index .Config.Labels "io.uplift.builder"}}' "$target_name" 2>/dev/null)
 check $check
 "

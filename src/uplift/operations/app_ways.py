@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pyinfra.context import host
 
 from uplift.facts.app import Apps, ReleaseSecrets
+from uplift.facts.images_listing import Tags
 from uplift.facts.schema import SchemaAhead
 from uplift.facts.script import read_quietly
 from uplift.operations import container
@@ -16,9 +17,9 @@ from uplift.operations.haproxy import read as read_file
 from uplift.secrets import fingerprint_key, require
 from uplift.spec.app import lasting as reasons
 from uplift.spec.app.adopted import adoptable
-from uplift.spec.app.foreign import at_registry, foreign
+from uplift.spec.app.foreign import at_registry, foreign, newest_tag
 from uplift.spec.app.lasting import unheld
-from uplift.spec.app.models import SLOTS, App
+from uplift.spec.app.models import BUILDERS, SLOTS, App
 from uplift.spec.app.plan import Todo, plan
 from uplift.spec.app.release import (
     DamagedError,
@@ -115,13 +116,15 @@ def way_back(app: App, to: str) -> Way | None:
         release = choose(to, releases, served, app.builder_tags)
         wanted = as_it_was(app, restored(release))
     except NotFoundError as error:
+        way, why = None, ""
         # Of a release whose record is damaged, the image alone is not what was asked for.
-        way = None if isinstance(error, DamagedError) else _foreign_way(app, to, found)
+        if not isinstance(error, DamagedError):
+            way, why = _foreign_way(app, to, found)
         if way:
             return way
         unread = found.broken.get(app.name, ())
         more = f"; records that cannot be read: {', '.join(unread)}" if unread else ""
-        msg = f"{app.name}: {error}{more}"
+        msg = f"{app.name}: {error}{why}{more}"
         raise NotFoundError(msg) from None
     own = next((one for one in fresh if one.release is release), None)
     values = own.values if own else _values(app, release)
@@ -134,25 +137,58 @@ def way_back(app: App, to: str) -> Way | None:
     return Way(release, wanted, values)
 
 
-def _foreign_way(app: App, to: str, found: AppState) -> Way | None:
+_FOUND: dict[tuple[str, str, str], Release] = {}
+"""What words mean at registries, by application, its repository and the word: it is found out once,
+for all hosts of a run."""
+
+
+def _foreign_way(app: App, to: str, found: AppState) -> tuple[Way | None, str]:
     """Find an image that another tool left: on the host, else at the registry.
 
     Nothing but the image is known of such a release, so it runs with the settings of today.
+
+    Returns:
+        The way, or None and what the registry said.
     """
+    name = Reference.parse(app.image).name
     image = foreign(app, to, found.images, app.builder_tags)
-    reference = image.called(app, to) if image else at_registry(app, to)
-    if reference is None:
-        return None
+    known = None if image else _FOUND.get((app.name, name, to))
+    if image:
+        reference, pinned = image.called(app, to), image.pinned(app, to)
+    elif known:
+        reference, pinned = known.reference, f"{name}@{known.digest}"
+    else:
+        reference, why = _at_registry(app, to)
+        pinned = reference
+        if not reference:
+            return None, why
     (today,) = whole([app])
-    wanted = today.model_copy(update={"image": image.pinned(app, to) if image else reference})
+    wanted = today.model_copy(update={"image": pinned})
     state = container.read(containers([wanted])[:1])
     if state is None:
-        return None
+        return None, ""
     resolved = state.resolved[wanted.image]
     if resolved.how == "failed" or (resolved.how == "digest" and resolved.trouble):
-        return None
+        return None, f"; {reference} is not to be had: {resolved.trouble}"
     release = Release("", {}, reference, resolved.digest, foreign=True)
-    return Way(release, wanted, require(wanted))
+    if not image and release != _FOUND.setdefault((app.name, name, to), release):
+        # Hosts are asked side by side, and the tag has moved meanwhile.
+        return _foreign_way(app, to, found)
+    return Way(release, wanted, require(wanted)), ""
+
+
+def _at_registry(app: App, to: str) -> tuple[str, str]:
+    """Return the reference of an image at the registry, or nothing and why."""
+    if to not in BUILDERS:
+        return at_registry(app, to) or "", ""
+    name = Reference.parse(app.image).name
+    said = read_quietly(host, Tags, repository=name)
+    if said is None:
+        return "", ""
+    if said.trouble:
+        return "", f"; the registry of {name} cannot be asked: {said.trouble}"
+    tag = newest_tag(to, said.tags, app.builder_tags)
+    return f"{name}:{tag}" if tag else "", ""
 
 
 def check_way_back(app: App, to: str, *, schema: bool = True) -> None:

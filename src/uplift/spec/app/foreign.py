@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from packaging.version import InvalidVersion, Version
+
 from uplift.spec.app.models import BUILDERS, App
 from uplift.spec.container.image import Reference
 
@@ -107,3 +109,32 @@ def at_registry(app: App, to: str) -> str | None:
     if to in ("previous", *BUILDERS) or not _TAG.fullmatch(to):
         return None
     return f"{name}:{to}"
+
+
+def newest_tag(to: str, tags: Iterable[str], patterns: Mapping[str, str]) -> str | None:
+    """Return the tag of the newest version that a tool built; tags without a version come last.
+
+    Args:
+        to: a builder.
+        tags: of a repository.
+        patterns: of tags, by builder.
+    """
+    pattern = patterns.get(to, f"*-{to}")
+    fits = [tag for tag in tags if fnmatch.fnmatch(tag, pattern)]
+
+    def order(tag: str) -> tuple[bool, Version, str]:
+        version = _version(tag, pattern)
+        return version is not None, version or Version("0"), tag
+
+    return max(fits, key=order, default=None)
+
+
+def _version(tag: str, pattern: str) -> Version | None:
+    """Return the version in a tag: what stands for the star of the pattern."""
+    before, _, after = pattern.partition("*")
+    plain = not set("*?[") & {*before, *after}
+    text = tag.removeprefix(before).removesuffix(after) if plain else tag
+    try:
+        return Version(text)
+    except InvalidVersion:
+        return None

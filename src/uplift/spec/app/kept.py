@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from uplift.spec.app.models import BUILDERS
 from uplift.spec.app.release import Release
-from uplift.spec.app.release import newest as newest_of
 from uplift.spec.container.image import Reference
 
 FAILED = 3
@@ -34,7 +33,11 @@ NOTHING = Surplus()
 
 
 def surplus(
-    new: Release, releases: Sequence[Release], keep: int, patterns: Mapping[str, str]
+    new: Release,
+    releases: Sequence[Release],
+    keep: int,
+    patterns: Mapping[str, str],
+    serves: Release | None,
 ) -> Surplus:
     """Return what is needed no more once a release is good.
 
@@ -47,13 +50,13 @@ def surplus(
         releases: of the application on the host.
         keep: how many distinct good releases stay, the new one included.
         patterns: of tags by builder, for images without a label.
+        serves: until now.
     """
     good = sorted((one for one in releases if one.good), key=lambda one: one.id, reverse=True)
     distinct: dict[str, Release] = {new.key: new}
     for one in good:
         distinct.setdefault(one.key, one)
     newest = list(distinct.values())
-    serves = newest_of(releases)
     stays = {one.id for one in [*newest[:keep], *_ways(newest, patterns)]}
     stays |= {serves.id} if serves else set()
     failed = sorted((one.id for one in releases if not one.good), reverse=True)

@@ -36,6 +36,7 @@ class Release:
         reference: image as the settings named it.
         digest: of the image at its registry; empty for one that came from none.
         local: id of the image on this host.
+        container: id of the container that served with it; empty in records of older versions.
         secrets: file in the record for each secret's name.
         by: who deployed it.
         outcome: what became of it: ``started``, ``good``, ``failed``; ``found`` when it is another
@@ -63,6 +64,7 @@ class Release:
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     lost: tuple[str, ...] = ()
     files: Mapping[str, str] | None = None
+    container: str = ""
 
     @property
     def key(self) -> str:
@@ -194,6 +196,7 @@ def parse(text: str, outcome: str) -> Release:
         fingerprints=value.get("fingerprints", {}),
         lost=tuple(value.get("lost", ())),
         files=value.get("files"),
+        container=found.get("container", ""),
     )
 
 
@@ -212,18 +215,6 @@ def new_id(now: datetime, digest: str, releases: Iterable[Release]) -> str:
     if last >= now.strftime(_STAMP):
         now = datetime.strptime(last, _STAMP).replace(tzinfo=UTC) + timedelta(seconds=1)
     return f"{now.strftime(_STAMP)}-{digest[7:19]}"
-
-
-def newest(releases: Iterable[Release]) -> Release | None:
-    """Return the newest good release that this tool made serve.
-
-    A container that was only taken over as a way back may be of a later date.
-
-    Args:
-        releases: of an application on a host.
-    """
-    served = [one for one in releases if one.outcome == "good" and (one.of or not one.foreign)]
-    return max(served, key=lambda one: one.id, default=None)
 
 
 class NotFoundError(Exception):

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 
 from uplift.spec.app.adopted import Stranger
 from uplift.spec.app.foreign import HostImage
-from uplift.spec.app.release import Release, newest
+from uplift.spec.app.release import Release
 from uplift.spec.app.release import parse as parse_release
+from uplift.spec.app.serving import SlotContainer, newest, served_with
 from uplift.spec.app.steps import Journal
 from uplift.spec.app.steps import parse as parse_journal
 from uplift.spec.container.state import by_word
@@ -37,6 +38,7 @@ class AppState:
         listening: ports on which the host's loopback address accepts connections.
         room: kB that are free where images are kept; None where it cannot be told.
         strangers: containers that this tool did not make.
+        containers: of the applications' slots, by name.
     """
 
     busy: str = ""
@@ -53,6 +55,7 @@ class AppState:
     listening: frozenset[int] = field(default=frozenset(), compare=False)
     room: int | None = field(default=None, compare=False)
     strangers: tuple[Stranger, ...] = ()
+    containers: Mapping[str, SlotContainer] = field(default_factory=dict)
 
     def last(self, app: str) -> str:
         """Return the id of the newest record, readable or not, whatever became of it; or nothing.
@@ -64,7 +67,7 @@ class AppState:
         return max([*readable, *self.broken.get(app, ())], default="")
 
     def current(self, app: str) -> Release | None:
-        """Return the release that serves: the newest good one.
+        """Return the release that serves: that of the container in the slot that HAProxy names.
 
         After a switch that was interrupted it is the new one, once HAProxy names its slot.
 
@@ -77,7 +80,21 @@ class AppState:
             for one in releases:
                 if (one.id, one.outcome) == (journal.release, "started"):
                     return one
-        return newest(releases)
+        return self.in_slot(app, self.active.get(app, ""))
+
+    def in_slot(self, app: str, slot: str) -> Release | None:
+        """Return the release that the container in a slot was made for.
+
+        Where no record fits that container, nothing better is known than the newest good one.
+
+        Args:
+            app: name of the application.
+            slot: blue or green; empty without a proxy.
+        """
+        releases = self.releases.get(app, ())
+        there = self.containers.get(f"{app}-{slot}" if slot else app)
+        found = served_with(there, releases) if there else None
+        return found or newest(releases)
 
 
 def parse(lines: Iterable[str]) -> AppState:
@@ -117,6 +134,10 @@ def parse(lines: Iterable[str]) -> AppState:
         journals={app: parse_journal(_text(text)) for app, text in found.get("journal", ())},
         listening=frozenset(map(_port, found.get("listening", ()))) - {0},
         strangers=_strangers(found),
+        containers={
+            name: SlotContainer(id, image, "".join(release))
+            for name, id, image, *release in found.get("slot", ())
+        },
         room=int(found["room"][0][0]) if found.get("room", [[]])[0] else None,
     )
 

@@ -88,6 +88,19 @@ class Listed:
 
 
 @dataclass(frozen=True)
+class Tagged:
+    """The tags of a repository.
+
+    Args:
+        tags: in no order.
+        trouble: why its registry did not tell; else empty.
+    """
+
+    tags: tuple[str, ...] = ()
+    trouble: str = ""
+
+
+@dataclass(frozen=True)
 class Running:
     """A container that runs, and its image.
 
