@@ -58,7 +58,7 @@ def found(*releases: Release, **fields: Any) -> AppState:
 def serving(label: str = SECOND, image: str = LOCAL) -> State:
     """Containers: blue serves."""
     labels = {"io.uplift.release": label} if label else None
-    blue = {"Name": "/console-blue", "Image": image, "Config": {"Labels": labels}}
+    blue = {"Id": "b1", "Name": "/console-blue", "Image": image, "Config": {"Labels": labels}}
     return State(docker=True, containers={"console-blue": blue})
 
 
@@ -67,6 +67,11 @@ def test_a_record_that_is_whole_and_is_of_what_serves_is_a_way_back() -> None:
     # A container that was used again has the id of an earlier release, one of another tool none.
     for label in (FIRST, ""):
         assert lasting(APP, SWITCH, serving(label), found(release())) == ""
+    # Another record is damaged, and this one says that it is the container's.
+    broken = {"console": (SECOND,)}
+    assert (
+        lasting(APP, SWITCH, serving(), found(release(FIRST, container="b1"), broken=broken)) == ""
+    )
     # It is gone, and can be made again.
     assert lasting(APP, SWITCH, State(docker=True), found(release())) == ""
 

@@ -65,6 +65,8 @@ def _unrecorded(
     app: App, release: Release | None, container: Mapping[str, Any] | None, found: AppState
 ) -> str:
     """Say that what serves is not what the newest record tells of."""
+    if release and container and release.container == container["Id"]:
+        return ""
     newest = release.id if release else ""
     if broken := [one for one in found.broken.get(app.name, ()) if one > newest]:
         return f"the record of {broken[-1]} cannot be read"
