@@ -18,6 +18,11 @@ APP = "deploys/app.py"
 PLAN = ".uplift/demo-plan.json"
 ROLLOUT = ("uplift", "rollout")
 GATE = ("--gate", "tests/verify/test_app.py")
+VERIFIED = [
+    word
+    for subject in ("images", "app", "rollback")
+    for word in ("--tests", f"tests/verify/test_{subject}.py")
+]
 BACK = ("uplift", "rollback", INVENTORY, "console", "--to")
 Step = Callable[..., tuple[str, float]]
 
@@ -65,8 +70,7 @@ def run(step: Step) -> tuple[dict[str, Prober], float]:
         do("13. A release that is broken: it is put back", *deploy, *bad, code=1)
         do("14. Back to the release of Poetry", *BACK, "poetry")
         do("15. Forward again", *BACK, "uv")
-    tests = ("--tests", "tests/verify/test_app.py")
-    do("16. Verify it from the outside", "uplift", "verify", INVENTORY, *tests)
+    do("16. Verify it from the outside", "uplift", "verify", INVENTORY, *VERIFIED)
     do("17. What runs where", "uplift", "status", INVENTORY, "--limit", "apps")
     do("18. What happened", "uplift", "history", "-n", "5")
     return probers, seconds
