@@ -82,6 +82,8 @@ RECORD = "$(ls -d /var/lib/uplift/releases/testapp/* | tail -1)"
 BEFORE = "$(ls -d /var/lib/uplift/releases/testapp/* | head -1)"
 OWN = "$(ls -d /etc/uplift/apps/testapp/*/settings.txt | tail -1)"
 RUNNING = "$(docker ps -q --filter label=io.uplift.subject=testapp)"
+# HAProxy asks it as well, and gives it nothing then.
+UNREADY = {"test_it_answers_that_it_is_ready", "test_through_haproxy_the_same_version_answers"}
 RT = "socat - UNIX-CONNECT:/run/haproxy/admin.sock"
 
 BROKEN = [
@@ -126,20 +128,42 @@ BROKEN = [
         f"mv /root/secret {BEFORE}/secrets/0",
         {"test_the_way_back_is_whole"},
     ),
+    (
+        f"docker exec {RUNNING} touch /unready",
+        f"docker exec {RUNNING} rm /unready; sleep 3",
+        UNREADY,
+    ),
+    (
+        f"cp {BEFORE}/release.json /root/record; echo broken >{BEFORE}/release.json",
+        f"cat /root/record >{BEFORE}/release.json",
+        {"test_the_last_release_is_recorded_as_good"},
+    ),
+    (
+        f"chmod 0644 {RECORD}/release.json",
+        f"chmod 0600 {RECORD}/release.json",
+        {"test_records_of_releases_are_closed_to_others"},
+    ),
 ]
 
 
-@pytest.mark.slow
-def test_verification_sees_each_thing_that_somebody_breaks(project: Project) -> None:
-    code, failed, said = project.verified()
-    assert (code, failed) == (0, set()), said
-    for what, undone, tests in BROKEN:
+def seen_when_broken(project: Project, broken: list[tuple[str, str, set[str]]]) -> None:
+    """Break one thing after the other: verification fails by its tests alone, and then passes."""
+    for what, undone, tests in broken:
         project.box.sh(what)
         try:
             code, failed, said = project.verified()
         finally:
             project.box.sh(undone)
         assert (code, failed) == (1, tests), f"{what}\n{said}"
+        code, failed, said = project.verified()
+        assert (code, failed) == (0, set()), f"{undone}\n{said}"
+
+
+@pytest.mark.slow
+def test_verification_sees_each_thing_that_somebody_breaks(project: Project) -> None:
+    code, failed, said = project.verified()
+    assert (code, failed) == (0, set()), said
+    seen_when_broken(project, BROKEN)
 
 
 @pytest.mark.slow

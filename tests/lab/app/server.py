@@ -20,7 +20,8 @@ GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 def ready() -> bool:
     age = time.monotonic() - STARTED
-    return HOW != "never" and not (HOW.startswith("until-") and age > float(HOW[6:]))
+    told = Path("/unready").exists()
+    return HOW != "never" and not told and not (HOW.startswith("until-") and age > float(HOW[6:]))
 
 
 def answer(status: str, body: str) -> bytes:
