@@ -13,7 +13,7 @@ def differences(app: App, before: Release | None, secrets: Collection[str]) -> l
     """Return what changes in the files of an application, one text a file.
 
     What they were is in the record of the release that serves. Every user of the host may read
-    these files; what is in its record is root's alone only as a whole.
+    these files.
 
     Args:
         app: as it shall be, its files with their text.
