@@ -146,6 +146,10 @@ class Site:
         """Return what changes when a container is touched."""
         return self.sh("docker inspect -f '{{.Id}} {{.State.StartedAt}}' $(docker ps -aq)")
 
+    def worker(self) -> str:
+        """Return the process of HAProxy that takes new connections; a reload makes another."""
+        return self.sh("pgrep -P $(systemctl show --property MainPID --value haproxy) -n")
+
     def sessions(self) -> int:
         """Count the commands that sshd has started."""
         log = self.ssh(self.name, "sudo journalctl -u ssh -o cat --no-pager").stdout

@@ -157,6 +157,8 @@ class WebSocket:
     def close(self) -> None:
         """End it as a browser does."""
         self._socket.sendall(bytes([0x88, 0x80]) + bytes(4))
+        # As long as its file is open, so is the connection.
+        self._file.close()
         self._socket.close()
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -28,24 +29,34 @@ def test_what_runs_already_is_left_alone(old: Site) -> None:
 
 
 def test_a_switch_under_load_fails_no_request_and_cuts_no_connection(old: Site) -> None:
-    socket, lines = WebSocket(old.address, old.port), []
+    socket, lines = WebSocket(old.address, old.port, timeout=120), []
     stream = streamed(old.address, old.port, 20, lines)
-    before = old.sessions()
-    with Prober(old.address, old.port) as prober:
+    worker, before = old.worker(), old.sessions()
+    with Prober(old.address, old.port) as prober, ThreadPoolExecutor() as pool:
         time.sleep(5)
         assert socket.say("a") == "1.4.0:a"
-        old.run("2.0.0-uv", drain={**DRAIN, "seconds": 25})
-    # One session is the count's own, one looks at the lock; HAProxy's own operation has one more.
-    assert old.sessions() - before - 3 <= SWITCH_COMMANDS
-    stream.join(30)
+        # A limit that nobody waits for: the drain ends with the last connection.
+        switch = pool.submit(old.run, "2.0.0-uv", drain={**DRAIN, "seconds": 300})
+        while not prober.answers["2.0.0"] and not switch.done():
+            time.sleep(0.5)
+        assert socket.say("b") == "1.4.0:b"
+        stream.join(60)
+        assert lines[-1] == "1.4.0 39"
+        assert socket.say("c") == "1.4.0:c"
+        assert not switch.done()
+        socket.close()
+        done = switch.result()
+    assert "still open" not in done.stdout + done.stderr
+    # One session is the count's own.
+    assert old.sessions() - before - 1 <= SWITCH_COMMANDS
     assert prober.failures == []
     assert set(prober.answers) == {"1.4.0", "2.0.0"}
     assert sum(prober.answers.values()) >= 1000
-    assert lines[-1] == "1.4.0 39"
     assert old.containers() == "testapp-blue exited\ntestapp-green running" or (
         old.containers() == "testapp-blue running\ntestapp-green exited"
     )
     assert "drain told" in old.sh("docker logs testapp-blue 2>&1; docker logs testapp-green 2>&1")
+    assert old.worker() == worker  # nothing was reloaded
 
 
 def test_the_prober_reports_failures_when_haproxy_is_stopped(old: Site) -> None:
@@ -178,7 +189,9 @@ def test_the_command_lists_releases_and_takes_hosts_back(
 def test_a_reload_or_restart_of_haproxy_keeps_the_slot_that_serves(old: Site) -> None:
     old.run("2.0.0-uv")
     for word in ("reload", "restart"):
+        worker = old.worker()
         old.sh(f"systemctl {word} haproxy; sleep 1")
+        assert old.worker() != worker
         assert {old.version() for _ in range(10)} == {"2.0.0"}
     old.run("1.4.0-poetry")
     old.sh("systemctl restart haproxy; sleep 1")

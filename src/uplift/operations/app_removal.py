@@ -54,7 +54,7 @@ if grep -q "^backend $app\$" "@config@" 2>/dev/null; then
     # An empty line goes with what comes after it.
     /^$/ {{ empty++; next }}
     {{ while (empty) {{ print ""; empty-- }} print }}' "@config@" >"@config@.new" &&
-    chmod 0644 "@config@.new" && said=$(haproxy -c -q -f "@config@.new" 2>&1) || {{
+    chmod 0644 "@config@.new" && said=$(haproxy -c -f "@config@.new" 2>&1) || {{
       rm -f "@config@.new"
       echo "uplift: haproxy refuses a configuration without it: ${{said-}}" >&2; exit 1; }}
   sync "@config@.new"; mv "@config@.new" "@config@"

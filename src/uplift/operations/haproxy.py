@@ -128,7 +128,8 @@ mkdir -p @certs@; chmod 0700 @certs@
 put @page@ "$page" 0644
 write_certificates
 put @config@ "$config" 0644
-if ! said=$(haproxy -c -q -f @config@ 2>&1); then
+# Quietly (-q) it would not say what it refuses.
+if ! said=$(haproxy -c -f @config@ 2>&1); then
   find /etc/haproxy -mindepth 1 -delete; cp -a "$kept/haproxy/." /etc/haproxy/
   echo "uplift: haproxy refuses the new configuration; the one before stays:"
   printf '%s\n' "$said" | sed 's/^/  | /' | head -n 20
