@@ -510,6 +510,23 @@ def test_hosts_are_told_that_they_are_verified_before_they_bake(
     assert ("gate" in kinds[first + 1 :]) is bool(bake)
 
 
+def test_a_wave_that_was_killed_while_it_baked_is_done_again_and_told_of_as_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed = (("done", {"host": "h1", "changed": []}), ("verified", {"host": "h1"}))
+    with begun(tmp_path, *FIRST[:3], *killed) as journal:
+        journal.write("resumed", by="me")
+        engine = box(journal, bake=0)
+        result = carried(engine, monkeypatch)
+        told = [(one["kind"], one.get("host")) for one in records(journal.folder)]
+    assert result.exit_code is Exit.DONE
+    resumed = told.index(("resumed", None))
+    steps = ("intent", "done", "verified", "committed")
+    found = [kind for kind, host in told[resumed:] if host == "h1"]
+    assert found == list(steps)
+    assert set(result.run.hosts.values()) == {"committed"}
+
+
 def lost(name: str) -> Unreachable:
     return Unreachable(name, Reason.LOST, "the connection broke")
 
