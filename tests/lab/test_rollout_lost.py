@@ -1,0 +1,136 @@
+"""Rollouts that something outside stops: a host that goes, settings that change."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+from tests.lab.rollout_box import DEPLOY, GATE, LIMIT, NAMES, Project, lines, steps, wait_for
+
+pytest_plugins = ["tests.lab.rollout_box"]
+
+pytestmark = pytest.mark.slow
+
+
+class Away(Protocol):
+    """Takes a host away while a context is open."""
+
+    def __call__(self, name: str, gone: str, back: str) -> AbstractContextManager[None]: ...
+
+
+@pytest.fixture
+def away(project: Project, lab_name: str) -> Away:
+    """Take a host away by one word of the lab's engine, and bring it back by another."""
+
+    @contextmanager
+    def call(name: str, gone: str, back: str) -> Iterator[None]:
+        def engine(word: str) -> None:
+            words = ["docker", word, f"uplift-{lab_name}-{name}"]
+            subprocess.run(words, check=True, capture_output=True)
+
+        engine(gone)
+        try:
+            yield
+        finally:
+            engine(back)
+            wait_for(lambda: project.ssh(name, "true", False).returncode == 0)
+
+    return call
+
+
+def result(out: str) -> dict[str, Any]:
+    """Return the last line that a run printed."""
+    return lines(out)[-1]
+
+
+def test_a_host_that_goes_down_in_its_wave_is_unreachable_and_resume_completes_it(
+    project: Project, away: Away
+) -> None:
+    project.sh("lab-2", "touch /etc/uplift-test-slow")
+    child = project.started(*project.words("--no-gate"))
+    project.until("intent", "lab-2")
+    wait_for(lambda: project.sh("lab-2", "cat /etc/uplift-test") == "version two")
+    with away("lab-2", "kill", "start"):
+        out, errors = child.communicate(timeout=LIMIT)
+        assert child.returncode == 3, errors
+        told = result(out)["hosts"]
+        assert [one["step"] for one in told] == ["committed", "unreachable", "waiting"], told
+        assert told[1]["words"]
+        assert "lab-2" in result(out)["stopped"]
+        # While it is away: nothing more is done, and the host is named.
+        code, _, errors = project.call("resume", "--json")
+        assert code == 3
+        assert "lab-2" in errors
+        assert project.sh("lab-3", "cat /etc/uplift-test") == "version one"
+    code, told, errors = project.call("resume", "--json")
+    assert code == 0, errors
+    assert project.versions() == ["two"] * 3
+    assert project.locks("held", "taking") == set()
+    done = steps([one for one in told if one["kind"] != "event"])
+    assert "intent lab-1" not in done
+    assert "committed lab-2" in done
+
+
+def test_a_host_that_falls_silent_in_its_wave_is_given_up_with_words_and_resume_completes_it(
+    project: Project, away: Away
+) -> None:
+    (project.folder / "quiet.yml").write_text("quiet: 20s\nlease: 15s\ngate: []\n")
+    project.sh("lab-2", "touch /etc/uplift-test-slow")
+    child = project.started(*project.words("--policy", "quiet.yml", "--no-gate"))
+    project.until("intent", "lab-2")
+    wait_for(lambda: project.sh("lab-2", "cat /etc/uplift-test") == "version two")
+    with away("lab-2", "pause", "unpause"):
+        out, errors = child.communicate(timeout=LIMIT)
+    assert child.returncode == 3, errors
+    found = result(out)
+    assert [one["step"] for one in found["hosts"]] == ["committed", "failed", "waiting"]
+    assert "nothing happened for 20 s" in found["hosts"][1]["words"]
+    assert "lab-2" in found["stopped"]
+    code, _, errors = project.call("resume", "--json")
+    assert code == 0, errors
+    assert project.versions() == ["two"] * 3
+
+
+def test_a_deploy_file_or_settings_that_were_changed_on_disk_are_not_resumed_with(
+    project: Project,
+) -> None:
+    folder = project.folder
+    deploy = folder / "own.py"
+    shutil.copy(folder / DEPLOY, deploy)
+    (folder / "group_data").unlink()
+    shutil.copytree(Path(__file__).parents[2] / "group_data", folder / "group_data")
+    project.sh("lab-1", "touch /etc/uplift-test-break")
+    assert project.rollout("--no-gate", deploy="own.py")[0] == 3
+    project.sh("lab-1", "rm /etc/uplift-test-break")
+    for file in (deploy, folder / "group_data/all.py"):
+        was = file.read_text()
+        file.write_text(f"{was}\n# changed since\n")
+        code, _, errors = project.call("resume", "--json")
+        assert (code, "not those that it began with" in errors) == (5, True), errors
+        assert project.versions()[1:] == ["one", "one"]
+        file.write_text(was)
+    code, _, errors = project.call("resume", "--json")
+    assert code == 0, errors
+    assert project.versions() == ["two"] * 3
+
+
+def test_a_budget_of_the_gate_lets_one_host_fail_it_and_stops_at_the_second(
+    project: Project,
+) -> None:
+    for name in NAMES[:2]:
+        project.sh(name, "touch /etc/uplift-test-slow")
+    words = ("--gate", GATE, "--budget", "gate_failed=1")
+    child = project.started(*project.words(*words))
+    for name in NAMES[:2]:
+        # After its baseline: what is bad before a change is nobody's failure.
+        project.until("intent", name)
+        project.sh(name, "touch /etc/uplift-test-mark")
+    out, errors = child.communicate(timeout=LIMIT)
+    assert child.returncode == 3, errors
+    assert [one["step"] for one in result(out)["hosts"]] == ["rejected", "rejected", "waiting"]
+    assert "test_nobody_has_left_a_mark" in result(out)["stopped"]
