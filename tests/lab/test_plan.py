@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import secrets
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.lab.rollout_box import link_project
 
 from uplift.rollout.child import State, run
 from uplift.spec.errors import Exit
@@ -15,6 +18,7 @@ from uplift.spec.rollout.plan import Plan, load, stale
 
 PROJECT = Path(__file__).parents[2]
 SITE = ("inventories/lab.py", "deploys/uv.py", "deploys/clients.py")
+KEY = "UPLIFT_FINGERPRINT_KEY"
 TREE = (
     "sudo find /etc /opt /root /home /usr/local /var/lib/uplift -xdev "
     "-printf '%p %y %m %U %l %s %T@\\n' | sort"
@@ -112,6 +116,33 @@ def test_a_rollout_by_plan_refuses_a_host_that_moved_and_carries_out_a_plan_that
     done = uplift(*words, "--on-failure", "hold", check=False)
     assert done.returncode == Exit.DONE, done.stderr
     assert make().exit_code is Exit.DONE
+
+
+@pytest.mark.slow
+def test_a_plan_of_one_machine_is_carried_out_on_another_that_has_the_same_key_alone(
+    uplift: Any, pyinfra: Any, ssh: Any, environment: dict[str, str], tmp_path: Path
+) -> None:
+    here, there = tmp_path / "pull-request", tmp_path / "main"
+    for folder in (here, there):
+        folder.mkdir()
+        link_project(folder)
+        # What a checkout on another machine does not have.
+        (folder / ".uplift/fingerprint.key").unlink(missing_ok=True)
+    same, other = ({**environment, KEY: secrets.token_hex(32)} for _ in range(2))
+    pyinfra(SITE[0], SITE[2], "-y", "--limit", "lab-2")
+    ssh("lab-2", "sudo chmod 0644 /root/.netrc")
+    planning = ("plan", SITE[0], SITE[2], "--limit", "lab-2", "-o", "plan.json")
+    planned = uplift(*planning, check=False, cwd=here, env=same)
+    assert planned.returncode == Exit.PENDING, planned.stderr
+    shutil.copy(here / "plan.json", there)
+    words = ("rollout", "--plan", "plan.json", "--no-gate", "--on-failure", "hold", "-y")
+    for env in (environment, other):
+        refused = uplift(*words, check=False, cwd=there, env=env)
+        assert refused.returncode == Exit.STALE, refused.stderr
+        assert ssh("lab-2", "sudo stat -c %a /root/.netrc").stdout.strip() == "644"
+    done = uplift(*words, check=False, cwd=there, env=same)
+    assert done.returncode == Exit.DONE, done.stderr
+    assert ssh("lab-2", "sudo stat -c %a /root/.netrc").stdout.strip() == "600"
 
 
 @pytest.mark.slow
