@@ -115,8 +115,11 @@ write_active() {
     { print }' @config@ >@config@.new && take_config
 }
 take_config() {
-  chmod 0644 @config@.new && haproxy -c -q -f @config@.new 2>"$dir/noise" &&
-    sync @config@.new && mv @config@.new @config@ && sync /etc/haproxy
+  chmod 0644 @config@.new
+  haproxy -c -f @config@.new >"$dir/noise" 2>&1 ||
+    { reason="haproxy refuses @config@: $(grep -m 1 ALERT "$dir/noise")"; return 1; }
+  sync @config@.new && mv @config@.new @config@ && sync /etc/haproxy ||
+    { reason="@config@ cannot be written"; return 1; }
 }
 # $1 path, status, and ports of blue and green, where they are not those of before: a check is
 # nothing that a running HAProxy can be told.
