@@ -1,4 +1,4 @@
-"""One application on two hosts: what is done once for both."""
+"""One application on two hosts: what is done once for both, and what at the same time on each."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import json
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.lab.app_box import Site
+from tests.lab.app_box import DRAIN, Site
 from tests.lab.container_box import PROJECT
+from tests.lab.prober import WebSocket
 
 pytest_plugins = ["tests.lab.app_box"]
 pytestmark = pytest.mark.slow
@@ -21,6 +23,14 @@ pytestmark = pytest.mark.slow
 PYINFRA = str(Path(sys.executable).parent / "pyinfra")
 LIMIT = 600  # seconds, on a slow machine
 DATA = "uplift-test-data"
+TIMES = "/run/uplift-test-times"
+# As the function of the switch's journal, which tells the time beside it.
+POINT = f"""
+point() {{
+  printf '%s\\n' "$1" >>"$journal" && sync "$journal"
+  echo "$(date +%s%N) $1" >>{TIMES}
+}}
+"""
 
 
 @dataclass
@@ -52,6 +62,11 @@ class Pair:
             text=True,
         )
 
+    def words(self, tag: str, **fields: Any) -> list[str]:
+        """Return the words that deploy a version on both in one run."""
+        words = self.first.words(tag, **fields)
+        return [*words, "--limit", self.second.name, "--data", f"the_point={POINT}"]
+
 
 def ended(run: subprocess.Popen[str]) -> tuple[int, str]:
     """Wait for a run's end; return its exit code and what it said."""
@@ -68,10 +83,11 @@ def pair(box: Site, hosts: list[dict[str, Any]], environment: dict[str, str]) ->
     it = Pair(box, second, environment)
     for one in it.sites:
         one.clean()
+        one.sh(f"rm -f {TIMES}")
     yield it
     for one in it.sites:
         one.clean()
-        one.sh(f"docker volume rm {DATA}", check=False)
+        one.sh(f"docker volume rm {DATA}; rm -f {TIMES}", check=False)
 
 
 def lines(box: Site) -> list[str]:
@@ -126,3 +142,34 @@ def test_two_controllers_at_once_run_a_migration_once_for_the_whole_inventory(
     code, said = ended(pair.begin(*call("2.0.0-uv", "b"), "--json"))
     operations = json.JSONDecoder().raw_decode(said[said.index("{") :])[0]["results"]["operations"]
     assert (code, [one["name"] for one in operations if one["success"]]) == (0, [])
+
+
+def test_connections_of_the_hosts_of_one_wave_are_drained_side_by_side(pair: Pair) -> None:
+    code, said = ended(pair.begin(*pair.words("1.4.0-poetry")))
+    assert code == 0, said
+    for one in pair.sites:
+        one.sh(f"rm {TIMES}")
+    sockets = [WebSocket(one.address, one.port, timeout=LIMIT) for one in pair.sites]
+    run = pair.begin(*pair.words("2.0.0-uv", hold=1, drain={**DRAIN, "seconds": 200}))
+    # The connections end only when each host has begun to wait for its own.
+    for one in pair.sites:
+        while "hold before" not in one.sh(f"cat {TIMES} 2>/dev/null || :"):
+            assert run.poll() is None, ended(run)
+            time.sleep(1)
+    for socket in sockets:
+        assert socket.say("a") == "1.4.0:a"
+        socket.close()
+    code, said = ended(run)
+    assert (code, pair.versions()) == (0, ["2.0.0"] * 2), said
+    begun, over = [], []
+    for one in pair.sites:
+        times = {
+            point: int(at)
+            for at, _, point in (
+                line.partition(" ") for line in one.sh(f"cat {TIMES}").splitlines()
+            )
+        }
+        begun.append(times["hold before"])
+        over.append(times["hold after"])
+    assert max(begun) < min(over)
+    assert "still open" not in said
