@@ -26,7 +26,7 @@ IMAGES = [
     ("1.3.0-poetry", "", ""),
     ("1.4.0-poetry", "", "poetry"),
     # It is ready by another path than the others, which do not know that one.
-    ("1.5.0-poetry", "up", "poetry"),
+    ("1.5.0-pip", "up", "pip"),
     ("2.0.0-uv", "", "uv"),
     ("2.1.0-uv", "never", "uv"),
     ("2.2.0-uv", "until-8", "uv"),
