@@ -7,6 +7,7 @@ import os
 import shlex
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -263,3 +264,21 @@ def test_statistics_and_sockets_of_haproxy_are_for_the_host_alone(
         )
         assert "pid" in old.sh(spoken % 0).lower()
         assert "Permission denied" in old.sh(f"{spoken % 65534} 2>&1", check=False)
+
+
+def test_a_template_that_haproxy_does_not_understand_is_never_loaded(
+    old: Site, tmp_path: Path
+) -> None:
+    file = tmp_path / "haproxy.cfg.j2"
+    text = Path("templates/haproxy.cfg.j2").read_text()
+    file.write_text(text.replace("\ndefaults\n", "\ndefaults\n    no-such-directive 1\n"))
+    shown = "cat /etc/haproxy/haproxy.cfg | sha256sum; ls -A /etc/haproxy"
+    before = (old.sh(shown), old.worker(), old.seen())
+    wrong = replace(old, haproxy={**old.haproxy, "template": str(file)})
+    done = wrong.run("2.0.0-uv", check=False)
+    said = done.stdout + done.stderr
+    assert done.returncode == 1
+    assert "haproxy refuses the new configuration; the one before stays" in said
+    assert "unknown keyword 'no-such-directive'" in said
+    assert (old.sh(shown), old.worker(), old.seen()) == before
+    assert old.version() == "1.4.0"
