@@ -25,8 +25,9 @@ IMAGES = [
     # As another tool would leave it: known by its tag alone.
     ("1.3.0-poetry", "", ""),
     ("1.4.0-poetry", "", "poetry"),
-    # It is ready by another path than the others, which do not know that one.
-    ("1.5.0-pip", "up", "pip"),
+    # Ready by another path than the others, which do not know that one; no builder's, so that no
+    # other test finds it at the registry.
+    ("1.5.0-up", "up", ""),
     ("2.0.0-uv", "", "uv"),
     ("2.1.0-uv", "never", "uv"),
     ("2.2.0-uv", "until-8", "uv"),

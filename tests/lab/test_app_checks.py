@@ -23,7 +23,7 @@ each = partial(cases, mark=pytest.mark.crash)
 def up(box: Site) -> Iterator[Site]:
     """A release serves that is ready by ``/up``, and answers 404 to ``/readyz``."""
     box.sh(f"rm -f {GONE}")
-    box.run("1.5.0-pip", **UP)
+    box.run("1.5.0-up", **UP)
     assert box.sh(ASKED) == BY_UP
     yield box
     box.sh(f"rm -f {GONE}")
@@ -38,33 +38,33 @@ def test_a_release_with_another_check_takes_over_and_is_gone_back_from_without_a
         assert up.changed("2.0.0-uv") == []
         up.run("2.0.0-uv", "--data", "to=previous")
         assert (up.version(), up.sh(ASKED)) == ("1.5.0", BY_UP)
-        assert up.changed("1.5.0-pip", **UP) == []
+        assert up.changed("1.5.0-up", **UP) == []
         up.run("2.0.0-uv")
     assert prober.failures == []
     assert set(prober.answers) == {"1.5.0", "2.0.0"}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("tag", "hold"), [("2.1.0-uv", 3), ("2.2.0-uv", 15), ("1.5.0-pip", 3)])
+@pytest.mark.parametrize(("tag", "hold"), [("2.1.0-uv", 3), ("2.2.0-uv", 15), ("1.5.0-up", 3)])
 def test_a_bad_release_with_another_check_leaves_the_one_that_serves_its_own(
     up: Site, tag: str, hold: int
 ) -> None:
     # The last one is good by /up, and is told to be by /readyz.
     with Prober(up.address, up.port) as prober:
-        again = {"environment": {"AGAIN": "yes"}} if tag == "1.5.0-pip" else {}
+        again = {"environment": {"AGAIN": "yes"}} if tag == "1.5.0-up" else {}
         assert up.run(tag, check=False, hold=hold, **again).returncode == 1
     assert prober.failures == []
     assert (up.version(), up.sh(ASKED)) == ("1.5.0", BY_UP)
-    assert up.changed("1.5.0-pip", **UP) == []
+    assert up.changed("1.5.0-up", **UP) == []
 
 
 @pytest.mark.slow
 def test_other_ports_of_the_slots_cost_no_request(up: Site) -> None:
     with Prober(up.address, up.port) as prober:
-        up.run("1.5.0-pip", **UP, slot_ports=[18011, 18012])
-        assert up.changed("1.5.0-pip", **UP, slot_ports=[18011, 18012]) == []
+        up.run("1.5.0-up", **UP, slot_ports=[18011, 18012])
+        assert up.changed("1.5.0-up", **UP, slot_ports=[18011, 18012]) == []
         assert up.sh(PORTS) == "18011\n18011"
-        up.run("1.5.0-pip", **UP)
+        up.run("1.5.0-up", **UP)
     assert up.sh(PORTS) == "18001\n18001"
     assert prober.failures == []
 
@@ -73,16 +73,16 @@ def test_other_ports_of_the_slots_cost_no_request(up: Site) -> None:
 def test_a_new_check_of_what_serves_is_proven_before_haproxy_asks_it(up: Site) -> None:
     before = up.seen()
     with Prober(up.address, up.port) as prober:
-        done = up.run("1.5.0-pip", check=False)
+        done = up.run("1.5.0-up", check=False)
         assert done.returncode == 1
         assert "HAProxy keeps the check that it has: its check (http) fails answers 404" in (
             done.stdout + done.stderr
         )
         assert up.sh(ASKED) == BY_UP
         other = {"ready": {"http": {"port": 8000, "path": "/version", "status": [200]}}}
-        assert up.changed("1.5.0-pip", **other) == ["Application"]
+        assert up.changed("1.5.0-up", **other) == ["Application"]
         assert up.sh(ASKED) == "/version\n200"
-        assert up.changed("1.5.0-pip", **other) == []
+        assert up.changed("1.5.0-up", **other) == []
     assert up.seen() == before
     assert prober.failures == []
 
@@ -109,7 +109,7 @@ def test_killed_while_the_check_changes_the_settings_of_before_undo_it(
     with Prober(up.address, up.port) as prober:
         done = up.run("2.0.0-uv", *at(point, KILL), check=False)
         assert "ended without a result" in done.stdout + done.stderr
-        up.run("1.5.0-pip", **UP)
+        up.run("1.5.0-up", **UP)
     assert prober.failures == []
     assert (up.version(), up.sh(ASKED)) == ("1.5.0", BY_UP)
-    assert up.changed("1.5.0-pip", **UP) == []
+    assert up.changed("1.5.0-up", **UP) == []
