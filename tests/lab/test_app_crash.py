@@ -140,10 +140,10 @@ def test_killed_while_a_bad_release_is_put_back_the_next_run_ends_with_the_good_
 
 
 @pytest.mark.parametrize("point", each([*FORTH, "start after"]))
-def test_with_the_controller_killed_the_switch_ends_by_itself(served: Site, point: str) -> None:
-    words = [str(Path(sys.executable).parent / "pyinfra"), *served.words("2.0.0-uv")]
-    environment = {**os.environ, "UPLIFT_LAB": served.lab, "PYINFRA_PROGRESS": "off"}
-    with Prober(served.address, served.port) as prober:
+def test_with_the_controller_killed_the_switch_ends_by_itself(alone: Site, point: str) -> None:
+    words = [str(Path(sys.executable).parent / "pyinfra"), *alone.words("2.0.0-uv")]
+    environment = {**os.environ, "UPLIFT_LAB": alone.lab, "PYINFRA_PROGRESS": "off"}
+    with Prober(alone.address, alone.port) as prober:
         controller = subprocess.Popen(
             [*words, *at(point, WAIT)],
             cwd=PROJECT,
@@ -152,24 +152,25 @@ def test_with_the_controller_killed_the_switch_ends_by_itself(served: Site, poin
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        until(lambda: served.sh(f"ls {GONE} 2>/dev/null || :") == GONE)
+        until(lambda: alone.sh(f"ls {GONE} 2>/dev/null || :") == GONE)
         controller.send_signal(signal.SIGKILL)
         controller.wait()
         # It waits for the job that goes on, and finds nothing to do.
-        assert served.changed("2.0.0-uv") == []
+        assert alone.changed("2.0.0-uv") == []
     assert prober.failures == []
-    ended_well(served, "2.0.0-uv")
+    ended_well(alone, "2.0.0-uv")
 
 
 @pytest.mark.parametrize(
     "point", each(["start after", "traffic before", "hold before", "spare before", "stop before"])
 )
 def test_with_docker_restarted_in_the_middle_it_is_done_all_the_same(
-    served: Site, point: str
+    alone: Site, point: str
 ) -> None:
     # Published ports of the loopback address are the daemon's: nobody is reached while it is away.
-    served.run("2.0.0-uv", *at(point, RESTART))
-    ended_well(served, "2.0.0-uv")
+    alone.run("2.0.0-uv", *at(point, RESTART))
+    assert alone.sh(f"ls {GONE}") == GONE
+    ended_well(alone, "2.0.0-uv")
 
 
 @pytest.mark.slow
