@@ -60,6 +60,15 @@ def test_a_switch_under_load_fails_no_request_and_cuts_no_connection(old: Site) 
     assert old.worker() == worker  # nothing was reloaded
 
 
+@pytest.mark.slow
+def test_a_connection_in_a_process_of_haproxy_that_was_reloaded_is_waited_for(old: Site) -> None:
+    socket = WebSocket(old.address, old.port)
+    assert socket.say("a") == "1.4.0:a"
+    old.sh("systemctl reload haproxy")
+    done = old.run("2.0.0-uv", drain={**DRAIN, "seconds": 6})
+    assert "1 connections were still open" in done.stdout + done.stderr
+
+
 def test_the_prober_reports_failures_when_haproxy_is_stopped(old: Site) -> None:
     with Prober(old.address, old.port) as prober:
         time.sleep(2)

@@ -35,6 +35,8 @@ def test_a_release_with_another_check_takes_over_and_is_gone_back_from_without_a
     with Prober(up.address, up.port) as prober:
         up.run("2.0.0-uv")
         assert up.sh(ASKED) == BY_READYZ
+        proof = up.sh("cat $(ls -d /var/lib/uplift/releases/testapp/* | tail -n 1)/outcome")
+        assert "\ncheck http answered 200, held for " in proof
         assert up.changed("2.0.0-uv") == []
         up.run("2.0.0-uv", "--data", "to=previous")
         assert (up.version(), up.sh(ASKED)) == ("1.5.0", BY_UP)

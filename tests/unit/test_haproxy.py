@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from uplift.operations import haproxy as operation
+from uplift.secrets import Secret, SecretRef
 from uplift.spec.app import SLOTS, App
 from uplift.spec.errors import SettingsError
 from uplift.spec.haproxy import Haproxy, backend
@@ -119,6 +121,18 @@ def test_what_no_rule_names_goes_to_the_application_of_any_host_and_path() -> No
 def test_a_template_with_an_unknown_word_names_its_file() -> None:
     with pytest.raises(SettingsError, match=r"haproxy\.cfg\.j2: 'nothing' is undefined"):
         render(haproxy(), "{{ nothing }}", [], {})
+
+
+def test_a_certificate_is_text_of_the_settings_or_a_file(tmp_path: Path) -> None:
+    pem = "-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----\n"
+    (tmp_path / "site.pem").write_text(pem)
+    key = Secret("-----BEGIN PRIVATE KEY-----\nMII\n-----END PRIVATE KEY-----")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(operation, "require", lambda _: {SecretRef(secret="site/key"): key})
+        for given in (pem, str(tmp_path / "site.pem")):
+            block = {"certificate": given, "key": {"secret": "site/key"}}
+            found = operation.certificates(haproxy(certificates={"site": block}))
+            assert found == {"site.pem": f"{pem}{key.reveal()}\n"}
 
 
 def test_the_maintenance_page_is_a_whole_answer() -> None:

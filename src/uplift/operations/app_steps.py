@@ -78,11 +78,12 @@ if [ -n "$release" ]; then
   stage record || {
     echo "uplift: $app: the release cannot be recorded; nothing was touched"; exit 1; }
 fi
+proof=
 outcome() {
   conclude "$release" "$1" "$(dk inspect --format 'container {{.Id}}
 local {{.Image}}
 builder {{index .Config.Labels "io.uplift.builder"}}' "$target_name" 2>/dev/null)
-check $check
+check $check$proof
 "
 }
 # However this ends: a release that never got the traffic has failed, and there is nothing to go on
@@ -248,6 +249,7 @@ stage_hold() {
       [ "$fails" -gt 0 ] || break
     sleep 1
   done
+  proof=" ${code:+answered $code, }held for $passed s"
   [ "$open" = 0 ] || note "$open connections were still open on $other after $drain s"
 }
 # From here on there is no way back but a new change.
@@ -321,6 +323,6 @@ headline "the switch that was interrupted is at its end"
 if [ -n "$interrupted" ]; then release=$interrupted; stage close; fi
 headline "the change that was interrupted is at its end"
 """,
-    "replace": "stage close\nheadline replaced\n",
+    "replace": 'proof=" healthy for ${best:-0} s"\nstage close\nheadline replaced\n',
     "alone": "headline mended\n",
 }

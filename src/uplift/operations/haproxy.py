@@ -81,7 +81,7 @@ def certificates(settings: Haproxy) -> dict[str, str]:
     values = require(settings)
     return {
         f"{name}.pem": (
-            f"{(read(one.certificate, 'haproxy.certificates') or '').rstrip()}\n"
+            f"{(one.text or read(one.certificate, 'haproxy.certificates') or '').rstrip()}\n"
             f"{values[one.key].reveal().rstrip()}\n"
         )
         for name, one in settings.certificates.items()

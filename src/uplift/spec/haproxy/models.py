@@ -33,12 +33,17 @@ class Certificate(Block):
     """A certificate with its key.
 
     Args:
-        certificate: PEM file on the controller: the certificate, then its chain.
+        certificate: the certificate, then its chain: PEM text, or a file of it on the controller.
         key: private key as PEM text.
     """
 
     certificate: str
     key: SecretRef
+
+    @property
+    def text(self) -> str | None:
+        """Return the PEM text that the settings hold themselves; None: they name a file."""
+        return self.certificate if "-----BEGIN " in self.certificate else None
 
 
 class Timeouts(Block):
