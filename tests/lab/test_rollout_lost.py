@@ -1,9 +1,11 @@
-"""Rollouts that something outside stops: a host that goes, settings that change."""
+"""Rollouts that something outside stops: a host that goes, signals, settings that change."""
 
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -91,6 +93,36 @@ def test_a_host_that_falls_silent_in_its_wave_is_given_up_with_words_and_resume_
     assert [one["step"] for one in found["hosts"]] == ["committed", "failed", "waiting"]
     assert "nothing happened for 20 s" in found["hosts"][1]["words"]
     assert "lab-2" in found["stopped"]
+    code, _, errors = project.call("resume", "--json")
+    assert code == 0, errors
+    assert project.versions() == ["two"] * 3
+
+
+SIGNALS = {
+    "once": [signal.SIGINT],
+    "twice": [signal.SIGINT, signal.SIGINT],
+    "ended": [signal.SIGTERM],
+}
+
+
+@pytest.mark.parametrize("sent", SIGNALS.values(), ids=SIGNALS)
+def test_a_run_that_is_interrupted_leaves_no_lock_and_can_be_resumed(
+    project: Project, sent: list[signal.Signals]
+) -> None:
+    project.sh("lab-1", "touch /etc/uplift-test-slow")
+    child = project.started(*project.words("--no-gate"))
+    project.until("intent", "lab-1")
+    assert project.locks("held") == set(NAMES)  # which is how the others are known to be free
+    for number in sent:
+        child.send_signal(number)
+        time.sleep(1)
+    out, errors = child.communicate(timeout=LIMIT)
+    assert child.returncode == 130, errors
+    assert project.locks("held", "taking", "lease over") == set()
+    # The second one lets nobody finish: where the host is, its journal says.
+    stands = "intent" if len(sent) > 1 else "done"
+    assert [one["step"] for one in result(out)["hosts"]] == [stands, "waiting", "waiting"]
+    assert project.versions()[1:] == ["one", "one"]
     code, _, errors = project.call("resume", "--json")
     assert code == 0, errors
     assert project.versions() == ["two"] * 3
