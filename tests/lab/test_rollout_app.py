@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from tests.lab.fleet_box import AGAINST, GATE, MARK, NAMES, ROLLOUT, Fleet, serving, settings
+from tests.lab.conftest import SCRIPTS
+from tests.lab.fleet_box import (
+    AGAINST,
+    GATE,
+    LIMIT,
+    MARK,
+    NAMES,
+    ROLLOUT,
+    Fleet,
+    serving,
+    settings,
+)
+from tests.lab.rollout_box import lines, wait_for
 
 pytest_plugins = ["tests.lab.app_box", "tests.lab.fleet_box"]
 
@@ -106,16 +119,68 @@ def test_a_good_release_passes_a_test_that_was_bad_before_whatever_the_answer_wo
 
 @pytest.mark.slow
 @pytest.mark.parametrize("answer", ANSWERS)
-def test_a_release_that_is_bad_everywhere_changes_nothing_that_serves(
-    old: Fleet, answer: str
+@pytest.mark.parametrize("when", ["from the start", "after seconds"])
+def test_a_release_that_is_bad_everywhere_gets_no_further_than_the_first_host_and_people_read_so(
+    old: Fleet, when: str, answer: str
+) -> None:
+    before, bad = old.digests(), BAD[when]
+    old.want(bad.tag, **bad.fields)
+    words = ("--gate", GATE, "--waves", "1,1,1", "--bake", "10s", "--on-failure", answer)
+    wide = {**old.environment, "COLUMNS": "300"}
+    done = old.uplift(*ROLLOUT[:-1], *words, check=False, cwd=old.folder, env=wide)
+    held = answer == "hold"
+    assert done.returncode == (3 if held else 1), (done.stderr, done.stdout)
+    rows = [line for line in done.stdout.splitlines() if " lab-" in line]
+    assert [name in row for name, row in zip(NAMES, rows, strict=True)] == [True] * 3
+    assert [bad.step if held else "reverted", "waiting", "waiting"] == [
+        row.split("│")[3].strip() for row in rows
+    ]
+    serve = [bad.stays if held else "1.4.0-poetry", "1.4.0-poetry", "1.4.0-poetry"]
+    assert [f"testapp {tag}" in row for tag, row in zip(serve, rows, strict=True)] == [True] * 3
+    assert old.running() == [tag.partition("-")[0] for tag in serve]
+    # Why it stopped, where, and what can be done now.
+    said = " ".join(done.stderr.split())
+    assert ("held: lab-1" if held else "reverted: lab-1") in said
+    assert bad.says in done.stdout + done.stderr
+    assert ("go on: uplift resume" in said) is held
+    assert (old.digests() == before) is (serve[0] == "1.4.0-poetry")
+
+
+@pytest.mark.slow
+def test_a_host_that_is_put_back_and_still_fails_its_gate_is_not_called_as_before(
+    old: Fleet,
 ) -> None:
     before = old.digests()
-    old.want("2.1.0-uv")
-    code, result, errors = old.rollout("--gate", GATE, "--waves", "1,1,1", "--on-failure", answer)
-    assert code == (3 if answer == "hold" else 1), (errors, result)
-    assert old.versions() == ["1.4.0"] * 3
+    old.want("2.0.0-uv")
+    words = (*ROLLOUT, "--gate", GATE, "--waves", "1,1,1", "--on-failure", "revert-fleet")
+    known = set(old.folder.glob(".uplift/runs/*/journal.jsonl"))
+    child = subprocess.Popen(
+        [str(SCRIPTS / "uplift"), *words],
+        cwd=old.folder,
+        env=old.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+    def begun() -> bool:
+        new = set(old.folder.glob(".uplift/runs/*/journal.jsonl")) - known
+        return any('"kind":"intent"' in one.read_text() for one in new)
+
+    wait_for(begun)
+    # Its baseline was good, and the old release does not bring that back.
+    old.sh("lab-1", f"touch {MARK}")
+    out, errors = child.communicate(timeout=LIMIT)
+    result = lines(out)[-1]
+    assert (child.returncode, result["outcome"]) == (3, "held"), (errors, result)
+    assert [one["step"] for one in result["hosts"]] == ["not-reverted", "waiting", "waiting"]
+    assert "test_nobody_has_left_a_mark" in result["hosts"][0]["words"]
     assert old.digests() == before
-    assert [one["step"] for one in result["hosts"]][1:] == ["waiting", "waiting"]
+    # Mended by hand: the way back is gone to its end.
+    old.sh("lab-1", f"rm {MARK}")
+    code, result, errors = old.call("abort", "--revert", "--json")
+    assert (code, result["outcome"]) == (1, "reverted"), (errors, result)
 
 
 @pytest.mark.slow

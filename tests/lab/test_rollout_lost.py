@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 import subprocess
@@ -166,3 +167,46 @@ def test_a_budget_of_the_gate_lets_one_host_fail_it_and_stops_at_the_second(
     assert child.returncode == 3, errors
     assert [one["step"] for one in result(out)["hosts"]] == ["rejected", "rejected", "waiting"]
     assert "test_nobody_has_left_a_mark" in result(out)["stopped"]
+
+
+def test_a_budget_of_lost_hosts_lets_the_others_be_changed_and_says_so_at_the_end(
+    project: Project, away: Away
+) -> None:
+    with away("lab-3", "pause", "unpause"):
+        code, told, errors = project.rollout("--no-gate", "--budget", "unreachable=1")
+    assert code == 3, errors
+    assert [one["step"] for one in told[-1]["hosts"]] == ["committed", "committed", "unreachable"]
+    assert project.versions() == ["two", "two", "one"]
+
+
+FULL = {
+    "full": ("mount -t tmpfs -o size=800k none /tmp", "/tmp has 0 MiB free, 1 are needed"),
+    "read only": ("mount --bind /tmp /tmp; mount -o remount,bind,ro /tmp", "/tmp cannot be writ"),
+}
+
+
+@pytest.mark.parametrize(("made", "words"), FULL.values(), ids=FULL)
+def test_a_host_without_room_stops_the_run_before_the_first_one_is_changed(
+    project: Project, made: str, words: str
+) -> None:
+    project.sh("lab-2", made)
+    try:
+        code, told, errors = project.rollout("--no-gate")
+    finally:
+        project.sh("lab-2", "umount /tmp")
+    assert code == 1, errors
+    assert (told[-1]["outcome"], told[-1]["stopped"][:5]) == ("refused", "lab-2")
+    assert words in told[-1]["stopped"]
+    assert project.versions() == ["one"] * 3
+    assert project.locks("held", "taking", "lease over") == set()
+
+
+def test_the_results_of_the_gate_stay_with_the_run_for_each_host(project: Project) -> None:
+    code, _, errors = project.rollout("--gate", GATE, waves="100%")
+    assert code == 0, errors
+    folder = project.runs()[-1] / "gate"
+    for moment in ("before", "after"):
+        kept = (folder / f"wave-1-{moment}.xml").read_text()
+        found = re.findall(r'name="uplift_host" value="([^"]+)"', kept)
+        assert {name: found.count(name) for name in NAMES} == dict.fromkeys(NAMES, 3)
+    assert folder.stat().st_mode & 0o077 == 0
