@@ -130,7 +130,7 @@ def test_a_release_that_is_bad_everywhere_gets_no_further_than_the_first_host_an
     done = old.uplift(*ROLLOUT[:-1], *words, check=False, cwd=old.folder, env=wide)
     held = answer == "hold"
     assert done.returncode == (3 if held else 1), (done.stderr, done.stdout)
-    rows = [line for line in done.stdout.splitlines() if " lab-" in line]
+    rows = [line for line in done.stdout.splitlines() if "│ lab-" in line]
     assert [name in row for name, row in zip(NAMES, rows, strict=True)] == [True] * 3
     assert [bad.step if held else "reverted", "waiting", "waiting"] == [
         row.split("│")[3].strip() for row in rows
