@@ -20,6 +20,7 @@ pytest_plugins = ["tests.lab.app_box"]
 
 # What is asked there, in a word that only who may speak to it is answered.
 SOCKETS = {"/run/haproxy-master.sock": "show proc", "/run/haproxy/admin.sock": "show info"}
+ADMIN = "socat - UNIX-CONNECT:/run/haproxy/admin.sock"
 SWITCH_COMMANDS = 6  # remote commands that a switch may cost a host
 
 
@@ -58,6 +59,16 @@ def test_a_switch_under_load_fails_no_request_and_cuts_no_connection(old: Site) 
     )
     assert "drain told" in old.sh("docker logs testapp-blue 2>&1; docker logs testapp-green 2>&1")
     assert old.worker() == worker  # nothing was reloaded
+
+
+def test_a_slot_that_haproxy_has_as_down_gets_all_the_traffic_only_when_it_is_up(old: Site) -> None:
+    other = "green" if "testapp-blue running" in old.containers() else "blue"
+    # As a switch leaves it that was interrupted: nobody is there, and HAProxy asks.
+    old.sh(f"echo 'set server testapp/{other} state drain' | {ADMIN}; sleep 3")
+    with Prober(old.address, old.port) as prober:
+        old.run("2.0.0-uv")
+    assert prober.failures == []
+    assert old.version() == "2.0.0"
 
 
 @pytest.mark.slow

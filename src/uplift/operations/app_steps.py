@@ -158,10 +158,15 @@ up_for_haproxy() {
     timeout 10 socat -t 5 - UNIX-CONNECT:/run/haproxy/admin.sock 2>/dev/null |
     awk -v slot="$1" '$4 == slot { up = $6 > 0 } END { exit !up }'
 }
-# $1 gets what is new, $2 nothing new any more.
+# $1 gets what is new, and when HAProxy has it as up, $2 nothing new any more: one that HAProxy has
+# asked while it was not there, as after a switch that was interrupted, is down until it asks again.
 direct() {
-  rt "set server $app/$1 state ready" && rt "set server $app/$2 state drain" &&
-    rt "set server $app/$1-spare state maint"
+  rt "set server $app/$1 state ready" && comes_up "$1" &&
+    rt "set server $app/$2 state drain" && rt "set server $app/$1-spare state maint"
+}
+comes_up() {
+  for try in $(seq 50); do ! up_for_haproxy "$1" || return 0; sleep 0.1; done
+  reason="haproxy has $1 as down"; return 1
 }
 change_over() { write_active "$1" && direct "$1" "$2"; }
 # The new one is stopped only where it gets nothing any more.
