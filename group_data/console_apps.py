@@ -29,8 +29,9 @@ _BACKEND = {
     "version_path": "/version",
     "slot_ports": [18001, 18002],
     "routes": [{"path": path} for path in ("/api", "/ws", "/version", "/readyz")],
-    # It is up within a few seconds; who waits longer for one that is broken learns no more.
-    "ready": {"http": {"port": 8000, "path": "/readyz"}, "start_period": 20},
+    # It is up within a few seconds; who waits longer for one that is broken learns no more. It is
+    # held after the switch, with the one of before ready to take over: two seconds are enough here.
+    "ready": {"http": {"port": 8000, "path": "/readyz"}, "start_period": 20, "stable": 2},
     # As the image has it: it reads the files with secrets.
     "user": "10001",
     "networks": _NETWORK,
@@ -51,7 +52,7 @@ _FRONTEND = {
     "port": 8080,
     "slot_ports": [18011, 18012],
     "routes": [{"path": "/"}],
-    "ready": {"http": {"port": 8080, "path": "/web-readyz"}},
+    "ready": {"http": {"port": 8080, "path": "/web-readyz"}, "stable": 2},
     "networks": _NETWORK,
     "read_only": True,
     "tmpfs": {"/tmp": "mode=1777"},  # noqa: S108 - of its own container
