@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,9 @@ def cases(
         )
         for key, value in named.items()
     ]
+
+
+crash_cases = partial(cases, mark=pytest.mark.crash)
 
 
 def run(

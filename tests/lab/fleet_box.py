@@ -186,7 +186,7 @@ def settings(tag: str, **fields: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def whole(
+def fleet_of(
     built: None,
     hosts: list[dict[str, Any]],
     uplift: Run,
@@ -194,30 +194,31 @@ def whole(
     pyinfra: Run,
     environment: dict[str, str],
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Fleet]:
-    """The hosts with Docker; the application is taken away afterwards."""
-    fleet = Fleet(tmp_path_factory.mktemp("project"), uplift, ssh, hosts, environment)
-    fleet.prepare(pyinfra)
+) -> Iterator[Callable[[tuple[str, ...]], Fleet]]:
+    """Prepares some of the hosts; the application is taken away afterwards."""
+    made: list[Fleet] = []
+
+    def fleet(names: tuple[str, ...]) -> Fleet:
+        folder = tmp_path_factory.mktemp("project")
+        made.append(Fleet(folder, uplift, ssh, hosts, environment, names))
+        made[-1].prepare(pyinfra)
+        return made[-1]
+
     yield fleet
-    fleet.clear()
+    for one in made:
+        one.clear()
 
 
 @pytest.fixture(scope="module")
-def pair(
-    built: None,
-    hosts: list[dict[str, Any]],
-    uplift: Run,
-    ssh: Run,
-    pyinfra: Run,
-    environment: dict[str, str],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Fleet]:
+def whole(fleet_of: Callable[[tuple[str, ...]], Fleet]) -> Fleet:
+    """All hosts, with Docker."""
+    return fleet_of(NAMES)
+
+
+@pytest.fixture(scope="module")
+def pair(fleet_of: Callable[[tuple[str, ...]], Fleet]) -> Fleet:
     """Two hosts alone, with Docker."""
-    folder = tmp_path_factory.mktemp("project")
-    fleet = Fleet(folder, uplift, ssh, hosts, environment, NAMES[:2])
-    fleet.prepare(pyinfra)
-    yield fleet
-    fleet.clear()
+    return fleet_of(NAMES[:2])
 
 
 @pytest.fixture

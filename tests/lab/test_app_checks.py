@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 
 import pytest
 from tests.lab.app_box import UP, Site
-from tests.lab.conftest import cases
+from tests.lab.conftest import crash_cases
 from tests.lab.prober import Prober
 from tests.lab.test_app_crash import GONE, KILL, at
 
@@ -16,7 +15,6 @@ pytest_plugins = ["tests.lab.app_box"]
 ASKED = "sed -n 's/.*option httpchk GET //p; s/.*expect status //p' /etc/haproxy/haproxy.cfg"
 PORTS = "sed -n 's/.* server blue[a-z-]* 127.0.0.1:\\([0-9]*\\).*/\\1/p' /etc/haproxy/haproxy.cfg"
 BY_UP, BY_READYZ = "/up\n200,204", "/readyz\n200,204"
-each = partial(cases, mark=pytest.mark.crash)
 
 
 @pytest.fixture
@@ -90,7 +88,8 @@ def test_a_new_check_of_what_serves_is_proven_before_haproxy_asks_it(up: Site) -
 
 
 @pytest.mark.parametrize(
-    "point", each(["name before", "name after", "traffic after", "stop after", "close before"])
+    "point",
+    crash_cases(["name before", "name after", "traffic after", "stop after", "close before"]),
 )
 def test_killed_while_the_check_changes_all_is_served_and_the_next_run_completes_it(
     up: Site, point: str
@@ -104,7 +103,7 @@ def test_killed_while_the_check_changes_all_is_served_and_the_next_run_completes
     assert up.changed("2.0.0-uv") == []
 
 
-@pytest.mark.parametrize("point", each(["name after", "traffic after", "stop after"]))
+@pytest.mark.parametrize("point", crash_cases(["name after", "traffic after", "stop after"]))
 def test_killed_while_the_check_changes_the_settings_of_before_undo_it(
     up: Site, point: str
 ) -> None:

@@ -11,13 +11,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 
 import docker
 import pytest
 from tests.lab.app_box import DRAIN, Site
-from tests.lab.conftest import cases
+from tests.lab.conftest import crash_cases
 from tests.lab.container_box import PROJECT
 from tests.lab.prober import WORKERS, Prober, WebSocket
 
@@ -56,7 +55,6 @@ def at(point: str, what: str) -> list[str]:
 
 
 # All but the usual ones are for the fault matrix, which takes long.
-each = partial(cases, mark=pytest.mark.crash)
 
 
 @pytest.fixture
@@ -91,7 +89,7 @@ def ended_well(box: Site, tag: str) -> None:
     assert f"testapp-{live[0]} running" in box.containers()
 
 
-@pytest.mark.parametrize("point", each(FORTH, "traffic before"))
+@pytest.mark.parametrize("point", crash_cases(FORTH, "traffic before"))
 def test_killed_at_any_step_of_a_switch_all_is_served_and_the_next_run_completes_it(
     served: Site, point: str
 ) -> None:
@@ -104,7 +102,7 @@ def test_killed_at_any_step_of_a_switch_all_is_served_and_the_next_run_completes
     ended_well(served, "2.0.0-uv")
 
 
-@pytest.mark.parametrize("point", each(STARTING))
+@pytest.mark.parametrize("point", crash_cases(STARTING))
 def test_killed_while_the_new_one_starts_all_is_served_and_the_next_run_completes_it(
     alone: Site, point: str
 ) -> None:
@@ -116,7 +114,7 @@ def test_killed_while_the_new_one_starts_all_is_served_and_the_next_run_complete
     ended_well(alone, "2.0.0-uv")
 
 
-@pytest.mark.parametrize("point", each(FORTH))
+@pytest.mark.parametrize("point", crash_cases(FORTH))
 def test_killed_at_any_step_the_settings_of_before_undo_it(served: Site, point: str) -> None:
     with Prober(served.address, served.port) as prober:
         done = served.run("2.0.0-uv", *at(point, KILL), check=False)
@@ -126,7 +124,7 @@ def test_killed_at_any_step_the_settings_of_before_undo_it(served: Site, point: 
     ended_well(served, "1.4.0-poetry")
 
 
-@pytest.mark.parametrize("point", each(RETURNING))
+@pytest.mark.parametrize("point", crash_cases(RETURNING))
 def test_killed_while_a_bad_release_is_put_back_the_next_run_ends_with_the_good_one(
     served: Site, point: str
 ) -> None:
@@ -139,7 +137,7 @@ def test_killed_while_a_bad_release_is_put_back_the_next_run_ends_with_the_good_
     ended_well(served, "1.4.0-poetry")
 
 
-@pytest.mark.parametrize("point", each([*FORTH, "start after"]))
+@pytest.mark.parametrize("point", crash_cases([*FORTH, "start after"]))
 def test_with_the_controller_killed_the_switch_ends_by_itself(alone: Site, point: str) -> None:
     words = [str(Path(sys.executable).parent / "pyinfra"), *alone.words("2.0.0-uv")]
     environment = {**os.environ, "UPLIFT_LAB": alone.lab, "PYINFRA_PROGRESS": "off"}
@@ -162,7 +160,8 @@ def test_with_the_controller_killed_the_switch_ends_by_itself(alone: Site, point
 
 
 @pytest.mark.parametrize(
-    "point", each(["start after", "traffic before", "hold before", "spare before", "stop before"])
+    "point",
+    crash_cases(["start after", "traffic before", "hold before", "spare before", "stop before"]),
 )
 def test_with_docker_restarted_in_the_middle_it_is_done_all_the_same(
     alone: Site, point: str

@@ -8,12 +8,11 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.lab.conftest import cases
+from tests.lab.conftest import crash_cases
 from tests.lab.container_box import PROJECT, Box, at, redis, word
 
 from uplift.spec.container.plan import POINTS, STEPS, UNDO
@@ -30,7 +29,6 @@ STARTS = [point for point in BEGINNINGS if point in DONE]
 
 
 # All but the usual ones are for the fault matrix, which takes long.
-each = partial(cases, mark=pytest.mark.crash)
 
 
 def wanted() -> dict[str, Any]:
@@ -92,7 +90,7 @@ def interrupted(box: Box, block: dict[str, Any], point: str) -> None:
     write_if_served(box)
 
 
-@pytest.mark.parametrize("point", each(DONE, "start before"))
+@pytest.mark.parametrize("point", crash_cases(DONE, "start before"))
 def test_killed_at_any_step_the_next_run_ends_as_wanted_with_the_data(
     served: Box, point: str
 ) -> None:
@@ -101,7 +99,7 @@ def test_killed_at_any_step_the_next_run_ends_as_wanted_with_the_data(
     served.check(block, changed=True)
 
 
-@pytest.mark.parametrize("point", each(STARTS))
+@pytest.mark.parametrize("point", crash_cases(STARTS))
 def test_settings_that_were_taken_back_after_a_kill_bring_the_old_one_back(
     served: Box, point: str
 ) -> None:
@@ -109,7 +107,7 @@ def test_settings_that_were_taken_back_after_a_kill_bring_the_old_one_back(
     served.check(served.before, changed=True)
 
 
-@pytest.mark.parametrize("point", each(UNDONE))
+@pytest.mark.parametrize("point", crash_cases(UNDONE))
 def test_killed_while_a_broken_release_is_taken_back_the_next_run_does_it(
     served: Box, point: str
 ) -> None:
@@ -117,7 +115,7 @@ def test_killed_while_a_broken_release_is_taken_back_the_next_run_does_it(
     served.check(served.before, changed=True)
 
 
-@pytest.mark.parametrize("point", each(STARTS))
+@pytest.mark.parametrize("point", crash_cases(STARTS))
 def test_with_docker_restarted_in_the_middle_it_is_done_all_the_same(
     mortal: Box, point: str
 ) -> None:
@@ -126,7 +124,7 @@ def test_with_docker_restarted_in_the_middle_it_is_done_all_the_same(
     mortal.check(block)
 
 
-@pytest.mark.parametrize("point", each([point for point in BEGINNINGS if point in UNDONE]))
+@pytest.mark.parametrize("point", crash_cases([point for point in BEGINNINGS if point in UNDONE]))
 def test_with_docker_restarted_while_a_broken_release_is_taken_back_the_old_one_serves(
     mortal: Box, point: str
 ) -> None:
@@ -135,7 +133,7 @@ def test_with_docker_restarted_while_a_broken_release_is_taken_back_the_old_one_
     mortal.check(mortal.before)
 
 
-@pytest.mark.parametrize("point", each(["stop before", "start after"]))
+@pytest.mark.parametrize("point", crash_cases(["stop before", "start after"]))
 def test_with_docker_restarted_under_living_containers_it_is_done_all_the_same(
     served: Box, point: str
 ) -> None:
@@ -144,7 +142,7 @@ def test_with_docker_restarted_under_living_containers_it_is_done_all_the_same(
     served.check(block)
 
 
-@pytest.mark.parametrize("point", each(STARTS))
+@pytest.mark.parametrize("point", crash_cases(STARTS))
 def test_with_the_connection_cut_the_replacement_ends_by_itself(served: Box, point: str) -> None:
     block = wanted()
     done = served.pyinfra(*served.words(block, mark=at(point, CUT)), check=False)
@@ -152,7 +150,7 @@ def test_with_the_connection_cut_the_replacement_ends_by_itself(served: Box, poi
     served.check(block)
 
 
-@pytest.mark.parametrize("point", each(STARTS))
+@pytest.mark.parametrize("point", crash_cases(STARTS))
 def test_with_the_controller_killed_the_replacement_ends_by_itself(served: Box, point: str) -> None:
     block = wanted()
     words = served.words(block, mark=at(point, "sleep 5"))

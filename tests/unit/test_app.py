@@ -557,7 +557,7 @@ def test_a_tag_or_a_whole_digest_is_looked_for_at_the_registry() -> None:
     assert at_registry(app(), "1.3.0-poetry") == "r.example/console:1.3.0-poetry"
     assert at_registry(app(), OTHER) == f"r.example/console@{OTHER}"
     # Of a builder's word, the tags have to be listed first.
-    assert [at_registry(app(), to) for to in ("previous", "poetry", "sha256:22")] == [None] * 3
+    assert [at_registry(app(), to) for to in ("previous", "poetry", "sha256:22")] == [""] * 3
 
 
 @pytest.mark.parametrize(

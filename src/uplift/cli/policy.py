@@ -10,7 +10,7 @@ import yaml
 
 from uplift.cli.plan import pairs
 from uplift.remote.inventory import InventoryHost
-from uplift.settings import Settings, files_of, from_data
+from uplift.settings import Settings, from_host
 from uplift.spec.errors import UsageError
 from uplift.spec.rollout import Policy
 
@@ -33,9 +33,7 @@ def policy(
         SettingsError: a value is wrong.
         UsageError: the file cannot be read, or hosts have different settings.
     """
-    settings = [
-        from_data(dict(host.data), files_of(host.data, host.groups, inventory)) for host in hosts
-    ]
+    settings = [from_host(host, inventory) for host in hosts]
     found = _from_file(said["file"]) if said["file"] else _from_settings(hosts, settings)
     own = {name: value for name, value in default.items() if name not in found.model_fields_set}
     typed = {name: said[name] for name in Policy.model_fields if said.get(name) not in (None, ())}

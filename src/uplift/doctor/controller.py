@@ -14,7 +14,7 @@ from packaging.specifiers import SpecifierSet
 from uplift import secrets
 from uplift.doctor.report import Finding, failed, ok, warning
 from uplift.remote.inventory import InventoryHost
-from uplift.settings import Settings, files_of, from_data
+from uplift.settings import Settings, from_host
 from uplift.spec.errors import Problem, SettingsError, UpliftError
 
 _DISTRIBUTION = "pyinfra-uplift"
@@ -39,9 +39,7 @@ def of_inventory(
     problems: dict[Problem, list[str]] = {}
     for host in hosts:
         try:
-            settings[host.name] = from_data(
-                dict(host.data), files_of(host.data, host.groups, inventory)
-            )
+            settings[host.name] = from_host(host, inventory)
         except SettingsError as error:
             for problem in error.problems:
                 problems.setdefault(problem, []).append(host.name)

@@ -11,7 +11,7 @@ from uplift.remote import inventory as inventories
 from uplift.remote.connection import Connection
 from uplift.remote.fleet import Fleet
 from uplift.remote.inventory import InventoryHost
-from uplift.settings import files_of, from_data
+from uplift.settings import from_host
 from uplift.spec.errors import Exit, UpliftError, UsageError
 from uplift.spec.images.listing import Listed, Manifest, Running, image, joined
 
@@ -79,7 +79,7 @@ def _builders(every: Sequence[InventoryHost], inventory: str) -> dict[str, list[
     """Return the hosts that build, by repository."""
     found: dict[str, list[str]] = {}
     for host in every:
-        settings = from_data(dict(host.data), files_of(host.data, host.groups, inventory))
+        settings = from_host(host, inventory)
         for one in settings.images.build if settings.images else ():
             names = found.setdefault(one.name, [])
             names += [] if host.name in names else [host.name]

@@ -145,18 +145,14 @@ load_backend() {
   done
   reason="haproxy's new process does not answer"; return 1
 }
-worker() {
-  echo 'show info' | timeout 10 socat -t 5 - UNIX-CONNECT:/run/haproxy/admin.sock 2>/dev/null |
-    sed -n 's/^Pid: //p'
-}
+ask() { echo "$1" | timeout 10 socat -t 5 - UNIX-CONNECT:/run/haproxy/admin.sock 2>/dev/null; }
+worker() { ask 'show info' | sed -n 's/^Pid: //p'; }
 turn_back() {
   load_backend "$backend_before" || note "HAProxy goes on with a check for both releases: $reason"
 }
 # What HAProxy itself takes as up gets requests when nobody else is left.
 up_for_haproxy() {
-  echo "show servers state $app" |
-    timeout 10 socat -t 5 - UNIX-CONNECT:/run/haproxy/admin.sock 2>/dev/null |
-    awk -v slot="$1" '$4 == slot { up = $6 > 0 } END { exit !up }'
+  ask "show servers state $app" | awk -v slot="$1" '$4 == slot { up = $6 > 0 } END { exit !up }'
 }
 # $1 gets what is new, and when HAProxy has it as up, $2 nothing new any more: one that HAProxy has
 # asked while it was not there, as after a switch that was interrupted, is down until it asks again.

@@ -17,7 +17,7 @@ from uplift.operations.haproxy import read as read_file
 from uplift.secrets import fingerprint_key, require
 from uplift.spec.app import lasting as reasons
 from uplift.spec.app.adopted import adoptable
-from uplift.spec.app.foreign import at_registry, foreign, newest_tag
+from uplift.spec.app.foreign import at_registry, foreign, newest
 from uplift.spec.app.lasting import unheld
 from uplift.spec.app.models import BUILDERS, SLOTS, App
 from uplift.spec.app.plan import Todo, plan
@@ -180,15 +180,9 @@ def _foreign_way(app: App, to: str, found: AppState) -> tuple[Way | None, str]:
 def _at_registry(app: App, to: str) -> tuple[str, str]:
     """Return the reference of an image at the registry, or nothing and why."""
     if to not in BUILDERS:
-        return at_registry(app, to) or "", ""
-    name = Reference.parse(app.image).name
-    said = read_quietly(host, Tags, repository=name)
-    if said is None:
-        return "", ""
-    if said.trouble:
-        return "", f"; the registry of {name} cannot be asked: {said.trouble}"
-    tag = newest_tag(to, said.tags, app.builder_tags)
-    return f"{name}:{tag}" if tag else "", ""
+        return at_registry(app, to), ""
+    said = read_quietly(host, Tags, repository=Reference.parse(app.image).name)
+    return ("", "") if said is None else newest(app, to, said)
 
 
 def check_way_back(app: App, to: str, *, schema: bool = True) -> None:

@@ -14,7 +14,7 @@ from uplift.remote import inventory as inventories
 from uplift.remote.connection import Connection
 from uplift.remote.fleet import Fleet
 from uplift.remote.inventory import InventoryHost
-from uplift.settings import files_of, from_data
+from uplift.settings import from_host
 from uplift.spec.base import near_miss
 from uplift.spec.errors import Exit, UpliftError, UsageError
 from uplift.spec.packages import Packages, Plan
@@ -81,7 +81,7 @@ def _jobs(
     """Return each block of packages once, with its first host and the names that are its own."""
     blocks: list[tuple[InventoryHost, Packages]] = []
     for host in inventories.hosts(inventory, limit):
-        block = from_data(dict(host.data), files_of(host.data, host.groups, inventory)).packages
+        block = from_host(host, inventory).packages
         if block is not None and block not in [known for _, known in blocks]:
             blocks.append((host, block))
     if not blocks:

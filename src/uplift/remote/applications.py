@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from uplift.remote import inventory as inventories
 from uplift.remote.inventory import InventoryHost
-from uplift.settings import Settings, files_of, from_data
+from uplift.settings import Settings, from_host
 from uplift.spec.app.models import App
 from uplift.spec.base import near_miss
 from uplift.spec.errors import UsageError
@@ -21,10 +21,7 @@ def with_settings(
         inventory: a file, or what else pyinfra takes as an inventory.
         limit: groups or patterns of host names.
     """
-    return [
-        (host, from_data(dict(host.data), files_of(host.data, host.groups, inventory)))
-        for host in inventories.hosts(inventory, limit)
-    ]
+    return [(host, from_host(host, inventory)) for host in inventories.hosts(inventory, limit)]
 
 
 def having(inventory: str, app: str, limit: Sequence[str] = ()) -> list[tuple[InventoryHost, App]]:

@@ -20,7 +20,7 @@ from uplift.rollout.engine import Tell
 from uplift.rollout.plan import look
 from uplift.rollout.run import Request, begin, waves
 from uplift.spec.app.adopted import adoptable
-from uplift.spec.app.foreign import at_registry, foreign, newest_tag
+from uplift.spec.app.foreign import at_registry, foreign, newest
 from uplift.spec.app.models import BUILDERS, SLOTS, App
 from uplift.spec.app.release import DamagedError, NotFoundError, Release, choose, restored
 from uplift.spec.app.state import parse
@@ -253,26 +253,23 @@ def _read(connection: Connection, app: App, to: str) -> Listing:
         # Whether the registry has it, the deploy asks on each host before it begins.
         reference = image.called(app, to) if image else at_registry(app, to)
         why = ""
-        if reference is None and to in BUILDERS:
+        if not reference and to in BUILDERS:
             reference, why = _built(connection, app, to)
-        if reference is None:
+        if not reference:
             return replace(listing, error=f"{error}{why}")
         digest = image.pinned(app, to).rpartition("@")[2] if image else ""
         return replace(listing, chosen=Release("", {}, reference, digest, foreign=True))
 
 
-def _built(connection: Connection, app: App, to: str) -> tuple[str | None, str]:
-    """Return the newest image at the registry that a tool built, or None and why."""
-    name = Reference.parse(app.image).name
-    done = connection.run(REGISTRY, *question(name), time_limit=READ_LIMIT)
+def _built(connection: Connection, app: App, to: str) -> tuple[str, str]:
+    """Return the newest image at the registry that a tool built, or nothing and why."""
+    asked = question(Reference.parse(app.image).name)
+    done = connection.run(REGISTRY, *asked, time_limit=READ_LIMIT)
     try:
         said = tagged(done.stdout.splitlines())
     except ValueError as error:
         said = Tagged(trouble=str(error))
-    if said.trouble:
-        return None, f"; the registry of {name} cannot be asked: {said.trouble}"
-    tag = newest_tag(to, said.tags, app.builder_tags)
-    return (f"{name}:{tag}" if tag else None), ""
+    return newest(app, to, said)
 
 
 def _looked(inventory: str, data: Mapping[str, str], limit: Sequence[str]) -> int:

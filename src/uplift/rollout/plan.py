@@ -16,7 +16,7 @@ from uplift.remote.inventory import InventoryHost
 from uplift.rollout import child
 from uplift.rollout.child import Event, HostOutcome, Outcome, State
 from uplift.rollout.inputs import fingerprint
-from uplift.settings import files_of, from_data
+from uplift.settings import from_host
 from uplift.spec.base import near_miss
 from uplift.spec.errors import UpliftError, UsageError
 from uplift.spec.rollout.event import Kind
@@ -88,9 +88,7 @@ def _waves(request: Request, hosts: Sequence[InventoryHost]) -> tuple[tuple[str,
     """Return the waves that were asked for, else those of the block ``rollout`` that all have."""
     if request.waves:
         return divided(hosts, request.waves)
-    files = [files_of(host.data, host.groups, request.inventory) for host in hosts]
-    settings = [from_data(dict(host.data), each) for host, each in zip(hosts, files, strict=True)]
-    blocks = {one.rollout for one in settings}
+    blocks = {from_host(host, request.inventory).rollout for host in hosts}
     block = next(iter(blocks), None)
     # Words about hosts that are not selected are no mistake of who only looks at some.
     words = naming(hosts, block.waves) if block and len(blocks) == 1 else ()

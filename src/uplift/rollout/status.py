@@ -9,8 +9,7 @@ from uplift.facts import status as reading
 from uplift.remote import inventory as inventories
 from uplift.remote.connection import Connection
 from uplift.remote.fleet import Fleet
-from uplift.remote.inventory import InventoryHost
-from uplift.settings import Settings, files_of, from_data
+from uplift.settings import Settings, from_host
 from uplift.spec.errors import Exit, UpliftError
 from uplift.spec.rollout.status import HostStatus, Row, parse
 
@@ -58,7 +57,7 @@ def read(inventory: str, limit: Sequence[str] = ()) -> Status:
         UsageError: wrong inventory, limit or settings.
     """
     hosts = inventories.hosts(inventory, limit)
-    settings = {host.name: _settings(host, inventory) for host in hosts}
+    settings = {host.name: from_host(host, inventory) for host in hosts}
     with Fleet(hosts) as fleet:
         found = {
             **fleet.each(lambda connection: of_host(connection, settings[connection.name])),
@@ -72,10 +71,6 @@ def read(inventory: str, limit: Sequence[str] = ()) -> Status:
         if isinstance(one, UpliftError)
     }
     return Status(tuple(one for one in read if isinstance(one, HostStatus)), errors, lost, settings)
-
-
-def _settings(host: InventoryHost, inventory: str) -> Settings:
-    return from_data(dict(host.data), files_of(host.data, host.groups, inventory))
 
 
 def of_host(connection: Connection, settings: Settings, *, settled: bool = False) -> HostStatus:

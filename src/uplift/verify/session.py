@@ -102,12 +102,12 @@ def _begin(config: pytest.Config) -> Session:
 
 def _check_settings(hosts: Iterable[InventoryHost], name: str) -> None:
     """Refuse wrong settings once, before anything connects: else each test would fail of them."""
-    from uplift.settings import files_of, from_data
+    from uplift.settings import from_host
 
     found: dict[Problem, None] = {}
     for host in hosts:
         try:
-            from_data(dict(host.data), files_of(host.data, host.groups, name))
+            from_host(host, name)
         except SettingsError as error:
             found |= dict.fromkeys(error.problems)
     if found:

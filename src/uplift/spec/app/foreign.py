@@ -11,6 +11,7 @@ from packaging.version import InvalidVersion, Version
 
 from uplift.spec.app.models import BUILDERS, App
 from uplift.spec.container.image import Reference
+from uplift.spec.images.listing import Tagged
 
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -96,8 +97,8 @@ def _meant(app: App, image: HostImage, to: str, patterns: Mapping[str, str]) -> 
     return to in tags
 
 
-def at_registry(app: App, to: str) -> str | None:
-    """Return the reference that a tag or a whole digest has at the application's registry.
+def at_registry(app: App, to: str) -> str:
+    """Return the reference that a tag or a whole digest has at its registry, else nothing.
 
     Args:
         app: whose.
@@ -107,8 +108,23 @@ def at_registry(app: App, to: str) -> str | None:
     if _DIGEST.fullmatch(to):
         return f"{name}@{to}"
     if to in ("previous", *BUILDERS) or not _TAG.fullmatch(to):
-        return None
+        return ""
     return f"{name}:{to}"
+
+
+def newest(app: App, to: str, said: Tagged) -> tuple[str, str]:
+    """Return the reference of the newest image at a registry that a tool built, or nothing and why.
+
+    Args:
+        app: whose.
+        to: a builder.
+        said: what the registry said of the application's repository.
+    """
+    name = Reference.parse(app.image).name
+    if said.trouble:
+        return "", f"; the registry of {name} cannot be asked: {said.trouble}"
+    tag = newest_tag(to, said.tags, app.builder_tags)
+    return f"{name}:{tag}" if tag else "", ""
 
 
 def newest_tag(to: str, tags: Iterable[str], patterns: Mapping[str, str]) -> str | None:
