@@ -137,26 +137,42 @@ def test_killed_while_a_bad_release_is_put_back_the_next_run_ends_with_the_good_
     ended_well(served, "1.4.0-poetry")
 
 
+def kill_controller_at(box: Site, point: str, tag: str, **fields: object) -> None:
+    """Deploy, and kill pyinfra as soon as the job on the host has come to a point."""
+    words = [str(Path(sys.executable).parent / "pyinfra"), *box.words(tag, **fields)]
+    controller = subprocess.Popen(
+        [*words, *at(point, WAIT)],
+        cwd=PROJECT,
+        env={**os.environ, "UPLIFT_LAB": box.lab, "PYINFRA_PROGRESS": "off"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    until(lambda: box.sh(f"ls {GONE} 2>/dev/null || :") == GONE)
+    controller.send_signal(signal.SIGKILL)
+    controller.wait()
+
+
 @pytest.mark.parametrize("point", crash_cases([*FORTH, "start after"]))
 def test_with_the_controller_killed_the_switch_ends_by_itself(alone: Site, point: str) -> None:
-    words = [str(Path(sys.executable).parent / "pyinfra"), *alone.words("2.0.0-uv")]
-    environment = {**os.environ, "UPLIFT_LAB": alone.lab, "PYINFRA_PROGRESS": "off"}
     with Prober(alone.address, alone.port) as prober:
-        controller = subprocess.Popen(
-            [*words, *at(point, WAIT)],
-            cwd=PROJECT,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        until(lambda: alone.sh(f"ls {GONE} 2>/dev/null || :") == GONE)
-        controller.send_signal(signal.SIGKILL)
-        controller.wait()
+        kill_controller_at(alone, point, "2.0.0-uv")
         # It waits for the job that goes on, and finds nothing to do.
         assert alone.changed("2.0.0-uv") == []
     assert prober.failures == []
     ended_well(alone, "2.0.0-uv")
+
+
+@pytest.mark.parametrize("point", crash_cases(["hold before", *RETURNING]))
+def test_with_the_controller_killed_a_bad_release_is_put_back_by_itself(
+    alone: Site, point: str
+) -> None:
+    with Prober(alone.address, alone.port) as prober:
+        kill_controller_at(alone, point, "2.2.0-uv", hold=15)
+        until(lambda: alone.sh("ls /var/lib/uplift/apps/ | grep journal || :") == "")
+    assert prober.failures == []
+    assert alone.outcomes()[-1] == "failed"
+    ended_well(alone, "1.4.0-poetry")
 
 
 @pytest.mark.parametrize(
