@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from uplift.lab.names import path_hash
 
@@ -28,6 +30,11 @@ HOSTS = int(os.environ.get("UPLIFT_TEST_HOSTS", "3"))
 UP_LIMIT = 1800  # seconds; images may have to be built
 RUN_LIMIT = 900
 
+# Two labs of one checkout have the same made-up secrets, but tokens that a server gave out are
+# those of one server: the modules that keep such run one after the other.
+KEEPERS = {"test_canary", "test_demo", "test_influxdb", "test_influxdb_backup", "test_site"}
+KEEPERS |= {"test_verify", "test_sudo"}
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -41,6 +48,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Tell how to repeat the order."""
     terminalreporter.write_line(f"order: --seed {terminalreporter.config.getoption('seed')}")
+
+
+class Modules(LoadFileScheduling):
+    """Spreads modules over the labs, those that keep tokens as if they were one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        module = Path(nodeid.partition("::")[0])
+        return "keepers" if module.stem in KEEPERS else str(module)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Modules:
+    """Let a module have all its tests in one lab."""
+    return Modules(config, log)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -99,8 +120,13 @@ def run(
 
 @pytest.fixture(scope="session")
 def lab_name() -> str:
-    """The lab of these tests: one for each checkout, unless UPLIFT_TEST_LAB names another."""
-    return os.environ.get("UPLIFT_TEST_LAB") or f"test-{path_hash(PROJECT)}"
+    """The lab of these tests: one for each checkout, unless UPLIFT_TEST_LAB names another.
+
+    Each of pytest-xdist's processes has one of its own.
+    """
+    name = os.environ.get("UPLIFT_TEST_LAB") or f"test-{path_hash(PROJECT)}"
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    return f"{name}-{worker}" if worker else name
 
 
 @pytest.fixture(scope="session")

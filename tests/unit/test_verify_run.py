@@ -149,6 +149,32 @@ def test_json_is_all_that_stands_on_stdout(
     assert "web-1" in (project / "junit.xml").read_text()
 
 
+COUNTS = """
+import pytest
+from pathlib import Path
+
+@pytest.fixture(scope="module")
+def read(host):
+    with Path("reads").open("a") as file:
+        print(host.backend.hostname, file=file)
+
+def test_a(read): pass
+def test_b(read): pass
+"""
+
+
+def test_what_a_module_reads_of_a_host_is_read_once_also_by_several_processes(
+    project: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write(project, "uv", COUNTS)
+    write(project, "docker", "def test_c(host): pass")
+    assert run(["verify", INVENTORY, "-n", "2", "--json"]) == Exit.HELD
+    document = json.loads(capfd.readouterr().out)
+    counts = {one["name"]: one["subjects"] for one in document["hosts"]}
+    assert counts["web-1"]["uv"]["passed"] == 2
+    assert sorted((project / "reads").read_text().split()) == ["build-1", "web-1"]
+
+
 @pytest.mark.parametrize(
     ("args", "text"),
     [

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from testinfra.host import Host
 
 # Its variables and functions are those of the job that builds. The image is pulled where the host
-# does not have it, looked through as before a push, and removed again.
+# does not have it, looked through as before a push, and removed again. Bytes are what is searched:
+# as characters of a locale that takes several times as long.
 _LOOK = r"""
+export LC_ALL=C
 tag() { found=$(digest "$2") || { echo "trouble $registry does not answer"; echo end; exit 0; }
   echo "$1 $found"; }
 tag moving "$moving"

@@ -78,7 +78,7 @@ class Request:
         words += ["-v", "-rA"] if self.verbose else ["-q", "--no-header", "--tb=line", "-r", ""]
         words += ["-k", self.expression] if self.expression else []
         words += ["--junitxml", self.junit] if self.junit else []
-        return words + (["-n", str(self.workers)] if self.workers else [])
+        return words + (["-n", str(self.workers), "--dist", "loadfile"] if self.workers else [])
 
 
 @dataclass(frozen=True)
