@@ -31,7 +31,7 @@ _BACKEND = {
     "routes": [{"path": path} for path in ("/api", "/ws", "/version", "/readyz")],
     # It is up within a few seconds; who waits longer for one that is broken learns no more. It is
     # held after the switch, with the one of before ready to take over: two seconds are enough here.
-    "ready": {"http": {"port": 8000, "path": "/readyz"}, "start_period": 20, "stable": 2},
+    "ready": {"http": {"port": 8000, "path": "/readyz"}, "start_period": 12, "stable": 2},
     # As the image has it: it reads the files with secrets.
     "user": "10001",
     "networks": _NETWORK,

@@ -118,7 +118,7 @@ def main() -> int:
     try:
         _, lab = step("1. A lab of real hosts", "uplift", "lab", "up", "--yes")
         first, first_time = rollout("2. Deploy the site, its services before what uses them")
-        verify = ("uplift", "verify", INVENTORY, "--json")
+        verify = ("uplift", "verify", INVENTORY, "-n", "2", "--json")
         report, verify_time = step("3. Verify it from the outside", *verify, capture=True)
         step("4. Use it: a package of ours, from the Nexus that was just made", *INSTALL)
         step("5. The same package without a login: the Nexus must say 401", *ANONYMOUS)

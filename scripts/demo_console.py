@@ -70,7 +70,7 @@ def run(step: Step) -> tuple[dict[str, Prober], float]:
         do("13. A release that is broken: it is put back", *deploy, *bad, code=1)
         do("14. Back to the release of Poetry", *BACK, "poetry")
         do("15. Forward again", *BACK, "uv")
-    do("16. Verify it from the outside", "uplift", "verify", INVENTORY, *VERIFIED)
+    do("16. Verify it from the outside", "uplift", "verify", INVENTORY, "-n", "2", *VERIFIED)
     do("17. What runs where", "uplift", "status", INVENTORY, "--limit", "apps")
     do("18. What happened", "uplift", "history", "-n", "5")
     return probers, seconds

@@ -95,7 +95,7 @@ def test_what_an_influxdb_holds_is_not_put_back_and_said_before_anything_is_done
     words = (inventory, deploy)
     code, result = rollout(influxdb.variables(), *words, *REVERT)
     assert (code, result["outcome"]) == (1, "refused"), result
-    assert "revert-fleet cannot put back InfluxDB (it is what a server holds" in result["stopped"]
+    assert "revert-fleet cannot put back InfluxDB (its tokens and users" in result["stopped"]
     assert influxdb.started() == started
     # Who wants it all the same is told what stays.
     influxdb.sh(f"echo INFLUXD_LOG_LEVEL=warn >{AGAINST}")

@@ -47,17 +47,37 @@ gate_layer() {
     allowed "${file#"$1"/}" || echo "/${file#"$1"/}: holds what looks like a token"
   done
 }
+# $1 the archive of a layer: whether a file of it may be one of those. Most layers have none, and to
+# unpack one takes many times as long as to read it.
+suspicious() {
+  ! tar -tf "$1" | grep -qE '(^|/)(@ends@)$' || return 0
+  [ ! -s "$keys/exact" ] || ! may_hold "$1" -F exact || return 0
+  may_hold "$1" -E tokens
+}
+# What could not be searched as one is searched file by file.
+may_hold() { tar -xOf "$1" 2>/dev/null | grep -qa "$2" -f "$keys/$3"; [ "$?" != 1 ]; }
+# $1 the archive of a layer
+gate_archive() {
+  suspicious "$1" || return 0
+  mkdir "$work/layer"
+  tar -xf "$1" -C "$work/layer" --no-same-owner --exclude='dev/*' || return 2
+  gate_layer "$work/layer"
+  chmod -R u+rwX "$work/layer"
+  rm -rf "$work/layer"
+}
 # A search that does not work finds nothing either: first it has to find what is planted.
 gate_works() {
   control=/dev/null
   mkdir "$work/control"
   echo planted >"$work/control/.netrc"
   printf 'glpat-%020d\n' 0 | tee "$work/control/token" >"$work/token"
-  wanted=2
-  [ ! -s "$keys/exact" ] || { head -n 1 "$keys/exact" >"$work/control/exact"; wanted=3; }
-  said=$(gate_layer "$work/control" | wc -l; gate_text "$work/token" text)
-  control=; rm -r "$work/control"
-  case $said in *"looks like a secret"*) [ "${said%%[!0-9 ]*}" -ge "$wanted" ] ;; *) false ;; esac
+  [ ! -s "$keys/exact" ] || head -n 1 "$keys/exact" >"$work/control/exact"
+  for file in "$work"/control/* "$work"/control/.netrc; do
+    tar -cf "$work/control.tar" -C "$work/control" "${file##*/}"
+    [ "$(gate_archive "$work/control.tar" | wc -l)" = 1 ] || return 1
+  done
+  control=; rm -r "$work/control" "$work/control.tar"
+  case $(gate_text "$work/token" text) in *"looks like a secret"*) ;; *) false ;; esac
 }
 # $1 an image: 0 when nothing was found, 1 when something was, 2 when it could not be read
 gate() {
@@ -71,19 +91,17 @@ gate() {
       sort -u | grep . >"$work/layers" || return 2
   for part in history environment labels; do gate_text "$work/$part" "$part"; done >"$work/found"
   mkdir "$work/saved"
-  docker save -o "$work/saved.tar" "$1" && tar -xf "$work/saved.tar" -C "$work/saved" || return 2
-  rm "$work/saved.tar"
+  # Into a pipe: a file would be written twice, and waited for until it is on the disk.
+  { docker save "$1"; echo "$?" >"$work/code"; } | tar -x -C "$work/saved" &&
+    [ "$(cat "$work/code")" = 0 ] || return 2
   find "$work/saved" -type f >"$work/blobs"
   count=0
   while IFS= read -r blob; do
     # Beside layers there are documents.
     tar -tf "$blob" >/dev/null 2>&1 || continue
     count=$((count + 1))
-    mkdir "$work/layer"
-    tar -xf "$blob" -C "$work/layer" --no-same-owner --exclude='dev/*' || return 2
-    gate_layer "$work/layer" >>"$work/found"
-    chmod -R u+rwX "$work/layer"
-    rm -rf "$work/layer" "$blob"
+    gate_archive "$blob" >>"$work/found" || return 2
+    rm "$blob"
   done <"$work/blobs"
   rm -rf "$work/saved"
   # A layer that was not read was not looked through.
@@ -92,7 +110,9 @@ gate() {
   sort -u "$work/found" | head -n 40
   return 1
 }
-""".replace("@names@", " -o ".join(f"-name {name}" for name in FILES))
+""".replace("@names@", " -o ".join(f"-name {name}" for name in FILES)).replace(
+    "@ends@", "|".join(FILES).replace(".", "[.]")
+)
 
 
 def patterns(image: Image, secrets: Mapping[str, Secret], dockerfile: str) -> str:
