@@ -7,6 +7,10 @@ def test_the_version_is_not_the_bad_one(host: Any) -> None:
     assert "bad" not in host.file("/etc/uplift-test").content_string
 
 
+def test_the_index_of_pip_is_not_the_bad_one(host: Any) -> None:
+    assert "bad" not in host.run("sudo cat /home/deploy/.config/pip/pip.conf").stdout
+
+
 def test_nobody_has_left_a_mark(host: Any) -> None:
     assert not host.file("/etc/uplift-test-mark").exists
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.lab.rollout_box import GATE, LIMIT, NAMES, Project, lines, wait_for
+from tests.lab.rollout_box import DEPLOY, GATE, LIMIT, NAMES, Project, lines, wait_for
 
 from uplift.rollout.journal import read, records
 from uplift.spec.rollout.event import Kind
@@ -43,6 +43,7 @@ class Scene:
         writes: kinds of records.
         words: options of the run.
         version: that it brings.
+        deploy: what brings it: stock operations, which have no way back, or one of ours.
         waves: of its hosts.
         broken: its change fails on lab-2, until that is mended.
         lost: lab-3 does not answer, until that is mended.
@@ -56,6 +57,7 @@ class Scene:
     writes: frozenset[str]
     words: Sequence[str] = ("--no-gate",)
     version: str = "two"
+    deploy: str = DEPLOY
     waves: str = "1,100%"
     broken: bool = False
     lost: bool = False
@@ -85,13 +87,11 @@ SCENES = (
         code=3,
         versions=("bad", "one", "one"),
     ),
-    # Stock operations have no way back: only a host where none has changed anything is as before.
     Scene(
         frozenset({"reverting", "reverted"}),
-        ("--no-gate", *REVERT),
-        version="one",
-        waves="lab-2,100%",
-        broken=True,
+        ("--gate", GATE, "--on-failure", "revert-fleet"),
+        deploy="tests/lab/rollout_pip.py",
+        version="bad",
         code=1,
         versions=("one", "one", "one"),
         forward=False,
@@ -141,7 +141,9 @@ class Stage:
     def words(self, scene: Scene) -> list[str]:
         """Return the words of its run."""
         words = ("--policy", self.policy(), *scene.words)
-        return self.project.words(*words, waves=scene.waves, version=scene.version)
+        return self.project.words(
+            *words, waves=scene.waves, version=scene.version, deploy=scene.deploy
+        )
 
     def policy(self) -> str:
         """Return a file: locks of a run that has died are soon free."""
@@ -199,6 +201,12 @@ class Stage:
             there = self.project.sh(name, f"cat /var/lib/uplift/runs/{run.id}.jsonl 2>&1 || :")
             assert {(name, one["kind"]) for one in lines(there)} <= told
 
+    def clear(self) -> None:
+        """Take away what the operation of ours has written."""
+        for name in NAMES:
+            written = "/home/deploy/.config/pip /var/lib/uplift/clients.json"
+            self.project.sh(name, f"rm -rf {written}")
+
     def free(self) -> bool:
         """Tell whether no run has a host."""
         return not self.project.locks("held", "taking")
@@ -208,10 +216,12 @@ class Stage:
 def stage(project: Project, lab_name: str) -> Iterator[Stage]:
     """Nothing stands in the way, before and after."""
     found = Stage(project, lab_name)
+    found.clear()
     yield found
     state = ["docker", "inspect", "-f", "{{.State.Paused}}", f"uplift-{lab_name}-lab-3"]
     if subprocess.run(state, capture_output=True, text=True, check=True).stdout == "true\n":
         found.back()
+    found.clear()
 
 
 def test_a_scene_writes_each_kind_of_record() -> None:

@@ -217,7 +217,11 @@ lives() {
 put_to_rest() { dk update --restart=no "$1" >/dev/null && (limit=3700; dk stop "$1" >/dev/null); }
 rest() { firmly put_to_rest "$1"; }
 stage_name() { load_backend "$backend_between" && write_active "$slot"; }
-stage_traffic() { direct "$slot" "$other"; }
+# From the first request on that the new one gets, the one of before takes over where it fails.
+stage_traffic() {
+  [ -z "$before" ] || rt "set server $app/$before-spare state ready" || return 1
+  direct "$slot" "$other"
+}
 stage_give_back() { change_over "$before" "$slot"; }
 stage_put_away() { rest "$new" || :; turn_back; }
 put_back() {
@@ -240,7 +244,6 @@ put_back() {
 # while connections are still open there.
 stage_hold() {
   began=$(now); fails=0; said=; run=$(daemon)
-  [ -z "$before" ] || rt "set server $app/$before-spare state ready" || put_back 0
   up || :; started=$(dk inspect --format '{{.State.StartedAt}}' "$new")
   while :; do
     passed=$(($(now) - began))
