@@ -28,7 +28,7 @@ pytest_plugins = ["tests.lab.app_box"]
 
 UPLIFT = str(Path(sys.executable).parent / "uplift")
 FILES = {"settings.txt": {"content": "one"}}
-CHECKED = {"version_path": "/version", "files": FILES}
+CHECKED = {"version_path": "/version", "files": FILES, "environment": {"MODE": "plain"}}
 
 
 @dataclass
@@ -80,6 +80,11 @@ def project(box: Site, tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 RECORD = "$(ls -d /var/lib/uplift/releases/testapp/* | tail -1)"
 BEFORE = "$(ls -d /var/lib/uplift/releases/testapp/* | head -1)"
+# The first record of the release that the host was taken back to, as its last record says.
+TAKEN_BACK_TO = (
+    "/var/lib/uplift/releases/testapp/"
+    f'$(sed -n \'s/^ "of": "\\(.*\\)",$/\\1/p\' {RECORD}/release.json)'
+)
 OWN = "$(ls -d /etc/uplift/apps/testapp/*/settings.txt | tail -1)"
 RUNNING = "$(docker ps -q --filter label=io.uplift.subject=testapp)"
 # HAProxy asks it as well, and gives it nothing then.
@@ -173,6 +178,18 @@ def test_a_host_that_was_taken_back_is_verified_against_its_release(project: Pro
         code, failed, said = project.verified()
         assert (code, failed) == (0, set()), said
         assert "which this host was taken back to" in said
+        record = f"{TAKEN_BACK_TO}/release.json"
+        project.box.sh(
+            f'cp {record} /root/record; sed -i \'s/"MODE": "plain"/"MODE": "other"/\' {record}; '
+            f"! cmp -s {record} /root/record"
+        )
+        try:
+            code, failed, said = project.verified()
+        finally:
+            project.box.sh(f"cat /root/record >{record}")
+        seen = "test_a_host_that_was_taken_back_serves_the_release_as_it_was"
+        assert (code, failed) == (1, {seen}), said
+        assert "was: environment MODE" in said
     finally:
         project.box.run("2.0.0-uv", "--data", "to=uv", **CHECKED)
 
