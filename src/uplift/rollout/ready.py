@@ -12,16 +12,26 @@ from uplift.spec.rollout.plan import HostPlan
 
 DISK = 512 * 1024  # KiB free where records and containers are kept
 
-# $1 KiB that must be free.
+# $1 KiB that must be free. Docker's own folder may be a volume of its own; `docker info` is asked
+# only when the daemon runs: the socket unit would start it otherwise. The folders with the largest
+# need come first, so that a file system is looked at once.
 _LOOK = r"""
 set -u
-for folder in /var/lib /etc/uplift /tmp; do
+root=
+! systemctl is-active --quiet docker.service 2>/dev/null ||
+  root=$(timeout 20 docker -H unix:///var/run/docker.sock info --format '{{.DockerRootDir}}' \
+    2>/dev/null)
+seen=' '
+for folder in /var/lib "$root" /etc/uplift /tmp; do
   [ -d "$folder" ] || continue
-  free=$(df -Pk "$folder" | awk 'NR == 2 { print $4 }')
-  need=$1; [ "$folder" = /var/lib ] || need=1024
+  [ -w "$folder" ] || echo "$folder cannot be written"
+  found=$(df -Pk "$folder" | awk 'NR == 2 { print $4, $6 }')
+  free=${found% *} at=${found#* }
+  case $seen in *" $at "*) continue ;; esac
+  seen="$seen$at "
+  need=$1; case $folder in /etc/uplift | /tmp) need=1024 ;; esac
   [ "$free" -ge "$need" ] ||
     echo "$folder has $((free / 1024)) MiB free, $((need / 1024)) are needed"
-  [ -w "$folder" ] || echo "$folder cannot be written"
 done
 """
 
