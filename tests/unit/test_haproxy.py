@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from uplift.facts.haproxy import Haproxy as Fact
 from uplift.operations import haproxy as operation
 from uplift.secrets import Secret, SecretRef
 from uplift.spec.app import SLOTS, App
+from uplift.spec.container import listening
 from uplift.spec.errors import SettingsError
 from uplift.spec.haproxy import Haproxy, backend
 from uplift.spec.haproxy.backend import Backend
 from uplift.spec.haproxy.config import page, render, rules
+from uplift.spec.haproxy.ports import binds, taken
 from uplift.spec.haproxy.slots import active_slots, running_slots
 from uplift.spec.haproxy.state import HaproxyState, Refused, parse, plan
+from uplift.spec.seen import parts
 
 TEMPLATE = (Path(__file__).parents[2] / "templates/haproxy.cfg.j2").read_text()
 MAINTENANCE = "    # Whatever serves: nobody gets to it until the settings say otherwise.\n"
@@ -223,3 +228,94 @@ def test_a_change_names_the_haproxy_that_it_loads_anew_and_none_where_none_runs(
     for active, restarts in ((True, ("haproxy (reloaded)",)), (False, ())):
         todo = plan(haproxy(), HaproxyState(active=active), "new", page(None), {}, "salt")
         assert todo.restarts == restarts
+
+
+ANY = "0.0.0.0"  # noqa: S104 - where others listen
+
+
+def listeners(*given: tuple[str, int, str]) -> tuple[listening.Listener, ...]:
+    """Who listens by TCP, as a host's fact has it."""
+    return tuple(listening.Listener("tcp", *one) for one in given)
+
+
+@pytest.mark.parametrize(
+    ("block", "there", "who"),
+    [
+        ({}, (ANY, 80, "nginx"), "0.0.0.0:80/tcp .nginx."),
+        ({}, ("*", 80, "apache2"), "apache2"),
+        ({}, ("127.0.0.1", 80, ""), "not known by whom"),
+        ({}, ("::1", 80, "nginx"), ""),
+        ({}, ("10.0.0.5", 80, "nginx"), ""),
+        ({}, (ANY, 81, "nginx"), ""),
+        # The statistics are HAProxy's as well.
+        ({}, ("127.0.0.1", 8404, "python3"), "8404/tcp .python3."),
+        ({"statistics_port": 8405}, ("127.0.0.1", 8404, "python3"), ""),
+        ({"binds": [{"address": "*", "port": 80}]}, ("10.0.0.5", 80, "nginx"), "nginx"),
+        ({"binds": [{"address": "*", "port": 80}]}, ("::", 80, "nginx"), ""),
+        ({"binds": [{"address": "::", "port": 80}]}, (ANY, 80, "nginx"), "nginx"),
+        ({"binds": [{"address": "FD00:0::1", "port": 80}]}, ("fd00::1", 80, "nginx"), "nginx"),
+    ],
+)
+def test_a_port_that_somebody_else_has_is_refused_before_anything_changes(
+    block: dict[str, Any], there: tuple[str, int, str], who: str
+) -> None:
+    config = render(haproxy(**block), TEMPLATE, [], {})
+    state = HaproxyState(listeners=listeners(there))
+    if not who:
+        assert plan(haproxy(**block), state, config, page(None), {}, "salt").why
+        return
+    with pytest.raises(Refused, match=f"somebody else listens on .*{who}.*nothing was touched"):
+        plan(haproxy(**block), state, config, page(None), {}, "salt")
+
+
+def test_ports_of_the_running_haproxy_are_its_own() -> None:
+    before, wanted = text(app()), text(app(), console="green")
+    own = listeners(("127.0.0.1", 80, "haproxy"), ("127.0.0.1", 8404, "haproxy"))
+    # Without rights to look, ss says of no socket whose it is.
+    unknown = listeners(("127.0.0.1", 80, ""))
+    for there in (own, unknown):
+        state = HaproxyState(config=before, active=True, enabled=True, listeners=there)
+        assert "configuration" in plan(haproxy(), state, wanted, page(None), {}, "salt").why
+    stopped = HaproxyState(config=before, enabled=True, listeners=unknown)
+    with pytest.raises(Refused, match="not known by whom"):
+        plan(haproxy(), stopped, wanted, page(None), {}, "salt")
+
+
+def test_a_new_port_of_a_running_haproxy_must_be_free() -> None:
+    before = text(app())
+    wanted = before.replace("bind 127.0.0.1:80\n", "bind 127.0.0.1:81\n")
+    there = listeners(("127.0.0.1", 80, "haproxy"), ("127.0.0.1", 81, "nginx"))
+    state = HaproxyState(config=before, page=page(None), active=True, enabled=True, listeners=there)
+    with pytest.raises(Refused, match=r"listens on 127\.0\.0\.1:81/tcp \(nginx\); nothing"):
+        plan(haproxy(), state, wanted, page(None), {}, "salt")
+    # Where nothing is to be done, nobody is in the way.
+    assert plan(haproxy(), state, before, page(None), {}, "salt").why == ()
+
+
+def test_a_template_of_other_words_is_asked_where_it_listens() -> None:
+    config = """
+frontend a
+    bind :80,10.0.0.5:81 name x
+    bind [::]:82 v6only
+    bind unix@/run/x.sock
+    bind 10.0.0.5:90-95
+    # bind 10.0.0.5:99
+    bindings 10.0.0.5:98
+"""
+    assert binds(config) == {(ANY, 80), ("10.0.0.5", 81), ("::", 82)}
+
+
+@given(st.text())
+def test_whatever_a_template_says_of_ports_is_read_without_an_error(words: str) -> None:
+    assert taken(f"    bind {words}", ()) == []
+
+
+def test_who_listens_is_read_with_the_rest_and_makes_no_plan_an_old_one() -> None:
+    assert "ss -Hltunp" in Fact().command().get_raw_value()
+    ss = 'tcp LISTEN 0 511 0.0.0.0:80 0.0.0.0:* users:(("nginx",pid=9,fd=4))\n'
+    state = parse([f"listening {base64.b64encode(ss.encode()).decode()}", *LINES])
+    assert state.listeners == listeners((ANY, 80, "nginx"))
+    alone = parse(["listening", *LINES])
+    assert alone.listeners == ()
+    assert parts(alone, b"k" * 32) == parts(state, b"k" * 32)
+    assert repr(alone) == repr(state)

@@ -41,6 +41,7 @@ for file in {CERTIFICATES}/*.pem; do
     "$({{ printf %s "$salt"; cat "$file"; }} | sha256sum | cut -c 1-64)"
 done
 echo "unit $(systemctl is-active haproxy 2>/dev/null) $(systemctl is-enabled haproxy 2>/dev/null)"
+echo "listening $(ss -Hltunp 2>/dev/null | base64 -w 0)"
 {TRAFFIC}
 echo end
 """

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from uplift.spec.container.models import Container, Port
+from uplift.spec.container.models import Container
 
 _ANY = frozenset({"0.0.0.0", "*"})  # noqa: S104 - what listens, not what we listen on
 _PROGRAM = re.compile(r'users:\(\("([^"]+)"')
@@ -31,6 +31,20 @@ class Listener:
 
     def __str__(self) -> str:
         return f"{self.address}:{self.port}/{self.protocol} ({self.program or 'not known by whom'})"
+
+    def meets(self, address: str, port: int, protocol: str = "tcp") -> bool:
+        """Tell whether nobody else can listen there while this one does.
+
+        Args:
+            address: of the host; ``*`` for all of both families.
+            port: on it.
+            protocol: tcp or udp.
+        """
+        if (protocol, port) != (self.protocol, self.port):
+            return False
+        both = {address, self.address}
+        family = {":" in one for one in both if one != "*"}
+        return address == self.address or (len(family) == 1 and bool(both & {*_ANY, "::"}))
 
 
 def parse(text: str) -> Iterator[Listener]:
@@ -66,16 +80,9 @@ def in_the_way(
         one
         for port in it.ports
         for one in listeners
-        if (one.protocol, one.port) not in ours and _meet(port, one)
+        if (one.protocol, one.port) not in ours
+        and one.meets(port.address, port.host or port.container, port.protocol)
     ]
-
-
-def _meet(port: Port, one: Listener) -> bool:
-    if (port.protocol, port.host or port.container) != (one.protocol, one.port):
-        return False
-    both = {port.address, one.address}
-    family = {":" in address for address in both if address != "*"}
-    return port.address == one.address or (len(family) == 1 and bool(both & {*_ANY, "::"}))
 
 
 def _published(container: Mapping[str, Any]) -> Iterator[tuple[str, int]]:

@@ -7,10 +7,12 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from uplift.spec.container import listening
 from uplift.spec.container.state import by_word
 from uplift.spec.haproxy import backend
 from uplift.spec.haproxy.backend import Backend
 from uplift.spec.haproxy.models import CONFIG, Haproxy
+from uplift.spec.haproxy.ports import taken
 from uplift.spec.haproxy.slots import active_slots
 
 
@@ -28,6 +30,7 @@ class HaproxyState:
         certificates: mode and salted sha256 by file.
         active: the unit runs.
         enabled: the unit starts with the host.
+        listeners: who listens on the host's ports; nobody where it cannot say so.
     """
 
     busy: str = ""
@@ -39,6 +42,8 @@ class HaproxyState:
     certificates: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     active: bool = False
     enabled: bool = False
+    # Of most of them HAProxy wants nothing: what comes and goes there makes no plan an old one.
+    listeners: tuple[listening.Listener, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def slots(self) -> dict[str, str]:
@@ -75,6 +80,7 @@ def parse(lines: Iterable[str]) -> HaproxyState:
         certificates={name: (mode, digest) for name, mode, digest in found.get("certificate", ())},
         active="active" in unit,
         enabled="enabled" in unit,
+        listeners=tuple(listening.parse(_text(found, "listening") or "")),
     )
 
 
@@ -127,7 +133,8 @@ def plan(
         salt: that the fact's hashes begin with.
 
     Raises:
-        Refused: it would take away what somebody else configured, or cannot be installed.
+        Refused: it would take away what somebody else configured, or cannot be installed, or a port
+            is somebody else's.
     """
     if state.busy:
         msg = f"a change is still running as {state.busy}: run again when it has ended"
@@ -155,5 +162,16 @@ def plan(
     ]
     why += [f"certificate {name} removed" for name in state.certificates if name not in wanted]
     why += [] if state.active and state.enabled else ["started"]
+    if why:
+        _check_ports(state, config)
     restarts = ("haproxy (reloaded)",) if why and state.active else ()
     return Todo(tuple(why), state.missing, foreign, restarts)
+
+
+def _check_ports(state: HaproxyState, config: str) -> None:
+    """Refuse a port that somebody else has: HAProxy would not start, or not load it."""
+    running = (state.config or "") if state.active else ""
+    if found := taken(config, state.listeners, running):
+        who = ", ".join(str(one) for one in found)
+        msg = f"ports: somebody else listens on {who}; nothing was touched"
+        raise Refused(msg)
