@@ -243,9 +243,27 @@ def test_back_and_forth_it_ends_where_it_began(site: Site) -> None:
 
 
 def test_metrics_and_the_drain_are_not_reached_from_outside(site: Site) -> None:
+    name = site.hosts[0]["name"]
     for path in ("/metrics", "/health/drain", "/healthz"):
-        said = site.sh(site.hosts[0]["name"], f"curl -s --noproxy '*' http://127.0.0.1{path}")
+        said = site.sh(name, f"curl -s --noproxy '*' http://127.0.0.1{path}")
         assert "<title>Console</title>" in said
+    # On the host itself, past HAProxy, the one that serves has all of them.
+    named = "--filter name=console-blue --filter name=console-green"
+    container = site.sh(name, f"docker ps {named} --format '{{{{.Names}}}}'")
+    address = site.sh(name, f"docker port {container} 8000/tcp")
+    assert address in ("127.0.0.1:18001", "127.0.0.1:18002")
+    curl, asked = "curl -s --noproxy '*'", secrets.token_hex(8)
+    lives = site.sh(name, f"{curl} -H 'X-Request-ID: {asked}' http://{address}/healthz")
+    assert json.loads(lives) == {"status": "ok"}
+    metrics = site.sh(name, f"{curl} http://{address}/metrics").splitlines()
+    assert [one for one in metrics if one.startswith("console_websockets ")]
+    assert [one for one in metrics if 'operation="http_GET",outcome="ok"}' in one]
+    stranger = f"{curl} -o /dev/null -w '%{{http_code}}' -X POST http://{address}/health/drain"
+    assert site.sh(name, stranger) == "401"
+    # And logs each request as one line of JSON.
+    line = json.loads(site.sh(name, f"docker logs {container} 2>&1 | grep {asked}"))
+    wanted = {"service": "console", "message": "GET answered", "request_id": asked}
+    assert line.items() >= {**wanted, "path": "/healthz", "status": 200}.items()
 
 
 @pytest.fixture(scope="module")
