@@ -35,7 +35,8 @@ trap 'dk rm -f -v "$name" >/dev/null 2>&1; rm -rf "$dir"' EXIT
 answered() {{ echo "said $1 $(masked | tail -n 20 | base64 -w 0)"; echo end; exit 0; }}
 if ! image=$(json .Image 2>/dev/null); then echo nobody; echo end; exit 0; fi
 # What it was deployed with, and what it reads now.
-for file in "{RELEASES}/$app"/*/secrets/* "{SECRETS}/$serves"/*; do
+for file in "{RELEASES}/$app"/*/secrets/* "{SECRETS}/$serves"/* \
+    "{SECRETS}/${{serves%--previous}}"/*; do
   [ ! -f "$file" ] || {{ cat "$file"; echo; }}
 done >"$dir/mask"
 environment=$(json .Config.Env)

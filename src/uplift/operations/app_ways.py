@@ -189,7 +189,8 @@ def check_way_back(app: App, to: str, *, schema: bool = True) -> None:
     """Prove on a host that a rollback is possible, in a deploy file, before any host is touched.
 
     Its record is whole, its image is here or can be pulled, disk and port are free, and the
-    application says that the database's schema is one that the release understands.
+    application says that the database's schema is one that the release understands. What an
+    interrupted replacement left is ended later: it is looked at as though it had been.
 
     Args:
         app: its settings today.
@@ -208,10 +209,12 @@ def check_way_back(app: App, to: str, *, schema: bool = True) -> None:
         if state is None or found is None:
             return
         check_image(way, state)
-        if not state.journals:
-            todo = plan(way.app, state, found, way.values, fingerprint_key())
-            if schema and todo.action in ("switch", "replace"):
-                _ask_for_schema(app, way, found)
+        todo = plan(way.app, state.as_if_settled(), found, way.values, fingerprint_key())
+        slot = found.active.get(app.name, SLOTS[0])
+        # Of what serves, nobody knows yet which one it will be.
+        open_ = app.name_in(slot) in state.journals
+        if schema and (open_ or todo.action in ("switch", "replace")):
+            _ask_for_schema(app, way, _there(app.name_in(slot), state))
     except (NotFoundError, Refused) as error:
         msg = f"{host.name}: {error}. No host was touched"
         raise UpliftError(msg) from None
@@ -259,15 +262,25 @@ def check_image(way: Way, state: State) -> None:
         raise NotFoundError(msg)
 
 
-def _ask_for_schema(app: App, way: Way, found: AppState) -> None:
+def _there(name: str, state: State) -> str:
+    """Return the name that a container has while its replacement is interrupted."""
+    spare = f"{name}--previous"
+    return spare if name not in state.containers and spare in state.containers else name
+
+
+def _ask_for_schema(app: App, way: Way, container: str) -> None:
     """Ask the application that serves whether a release understands the database's schema.
+
+    Args:
+        app: its settings today.
+        way: that shall be gone.
+        container: that serves.
 
     Raises:
         NotFoundError: it says no, or could not be asked.
     """
     if app.schema_check is None:
         return
-    slot = found.active.get(app.name, SLOTS[0])
     tag = Reference.parse(way.release.reference).tag
     to = {
         "UPLIFT_TO_TAG": tag,
@@ -278,7 +291,7 @@ def _ask_for_schema(app: App, way: Way, found: AppState) -> None:
         host,
         SchemaAhead,
         app=app.name,
-        container=app.name_in(slot),
+        container=container,
         check=app.schema_check,
         to=to,
     )

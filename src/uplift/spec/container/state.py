@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 from uplift.spec.container import listening
 from uplift.spec.container.image import NO_REGISTRY, Image, Reference, Resolved
@@ -76,6 +76,21 @@ class State:
             "secrets": self.secrets,
             "journals": self.journals,
         }
+
+    def as_if_settled(self) -> Self:
+        """Return what there will be about, once replacements that were interrupted have ended.
+
+        Whether they end with the new container or with the old one is not known: it is taken to be
+        the one that runs, else the new one.
+        """
+        containers = dict(self.containers)
+        for name in self.journals:
+            names = (name, f"{name}--previous")
+            there = [containers.pop(one) for one in names if one in containers]
+            running = [one for one in there if one["State"].get("Running")]
+            if there:
+                containers[name] = (*running, *there)[0]
+        return replace(self, containers=containers, journals={})
 
     def seen(self, name: str) -> str:
         """Return what tells one state of a container from another, without its secrets."""
