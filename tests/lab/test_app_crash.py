@@ -102,7 +102,7 @@ def test_killed_at_any_step_of_a_switch_all_is_served_and_the_next_run_completes
     ended_well(served, "2.0.0-uv")
 
 
-@pytest.mark.parametrize("point", crash_cases(STARTING))
+@pytest.mark.parametrize("point", crash_cases(STARTING, "start after"))
 def test_killed_while_the_new_one_starts_all_is_served_and_the_next_run_completes_it(
     alone: Site, point: str
 ) -> None:
@@ -124,7 +124,7 @@ def test_killed_at_any_step_the_settings_of_before_undo_it(served: Site, point: 
     ended_well(served, "1.4.0-poetry")
 
 
-@pytest.mark.parametrize("point", crash_cases(RETURNING))
+@pytest.mark.parametrize("point", crash_cases(RETURNING, "give_back before"))
 def test_killed_while_a_bad_release_is_put_back_the_next_run_ends_with_the_good_one(
     served: Site, point: str
 ) -> None:
@@ -163,7 +163,7 @@ def test_with_the_controller_killed_the_switch_ends_by_itself(alone: Site, point
     ended_well(alone, "2.0.0-uv")
 
 
-@pytest.mark.parametrize("point", crash_cases(["hold before", *RETURNING]))
+@pytest.mark.parametrize("point", crash_cases(["hold before", *RETURNING], "hold before"))
 def test_with_the_controller_killed_a_bad_release_is_put_back_by_itself(
     alone: Site, point: str
 ) -> None:

@@ -80,6 +80,7 @@ ANSWERS = ("hold", "revert-wave", "revert-fleet")
 def test_each_answer_to_a_release_that_is_bad_on_one_host(
     old: Fleet, bad: Bad, answer: str
 ) -> None:
+    images = old.digests()
     if bad.against:
         old.sh("lab-2", f"echo {bad.against} >{AGAINST}")
     old.want("2.0.0-uv", {"lab-2": bad.tag}, **bad.fields)
@@ -95,6 +96,7 @@ def test_each_answer_to_a_release_that_is_bad_on_one_host(
     assert [one["step"] for one in result["hosts"]] == steps
     assert serving(result) == serve
     assert old.running() == [one.partition("-")[0] for one in serve]
+    assert (old.digests() == images) is (answer == "revert-fleet")
     assert bad.says in f"{result['stopped']} {result['hosts'][1]['words']}"
     newest = max(serve)
     behind = {name for name, one in zip(NAMES, serve, strict=True) if one != newest}

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -50,13 +50,15 @@ class Box(Engine):
     broken: str = ""
     """Why the deploy files of a revert cannot be run."""
     back: list[Sequence[str]]
+    meanwhile: Callable[[str, Outcome], Outcome] = staticmethod(lambda name, outcome: outcome)
 
     def apply(self, hosts: Sequence[str], *given: Any, **more: Any) -> Outcome:
         if more.get("deploys") is not None:
             self.back.append(hosts)
             if self.broken:
                 raise UsageError(self.broken)
-        return Outcome({name: HostOutcome(name, State.OK) for name in hosts}, 0, 0.0)
+        outcome = Outcome({name: HostOutcome(name, State.OK) for name in hosts}, 0, 0.0)
+        return self.meanwhile(str(given[0]), outcome)
 
     def serving(self) -> dict[str, Any]:
         return {name: {"uv": "", "apps": {}} for name in self.run.hosts}
@@ -78,7 +80,11 @@ def box(journal: Journal, **policy: Any) -> Box:
 
 
 def carried(
-    engine: Box, monkeypatch: pytest.MonkeyPatch, *, ready: Exception | None = None
+    engine: Box,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    ready: Exception | None = None,
+    append: Callable[..., Any] = lambda *given: {},
 ) -> runs.Result:
     """Go on with a run; what looks at hosts fails with an error."""
 
@@ -93,7 +99,7 @@ def carried(
 
     monkeypatch.setattr(runs, "connected", connected)
     monkeypatch.setattr(runs, "ready", looked)
-    monkeypatch.setattr("uplift.rollout.marks.append", lambda *given: {})
+    monkeypatch.setattr("uplift.rollout.marks.append", append)
     return runs._carried(engine.journal, [], lambda record: None, "resume")
 
 
@@ -170,6 +176,92 @@ def test_a_way_back_that_cannot_be_run_is_held_with_its_reason_and_no_wave_is_le
     assert engine.back == [["h2"], ["h1"]]
     assert result.run.hosts == {"h1": "not-reverted", "h2": "not-reverted"}
     assert result.run.words == {"h1": "no key", "h2": "no key"}
+
+
+SECOND = (
+    ("ready", {"before": {"h2": {"uv": "", "apps": {}}}}),
+    ("wave", {"wave": 2, "hosts": ["h2"]}),
+    ("intent", {"host": "h2"}),
+    ("interrupted", {"reason": "gate_failed", "words": "h2: bad"}),
+)
+
+
+@pytest.mark.parametrize("second", [False, True], ids=["one signal", "two"])
+def test_a_signal_while_hosts_are_put_back_holds_and_that_goes_on_when_it_is_resumed(
+    second: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with begun(tmp_path, *FIRST, *SECOND) as journal:
+        engine = box(journal, on_failure="revert-fleet")
+
+        def signalled(name: str, outcome: Outcome) -> Outcome:
+            engine.interrupts.asked.set()
+            if second:
+                raise KeyboardInterrupt
+            return outcome
+
+        engine.meanwhile = signalled
+        result = carried(engine, monkeypatch)
+        assert (result.exit_code, result.run.outcome) == (Exit.INTERRUPTED, "held")
+        assert engine.back == [["h2"]]
+        assert result.stopped.startswith("h2: bad\n")
+        assert result.run.hosts["h2"] == ("reverting" if second else "reverted")
+        journal.write("resumed", by="me")
+        engine = box(journal, on_failure="revert-fleet")
+        result = carried(engine, monkeypatch)
+    assert (result.exit_code, result.run.outcome) == (Exit.FAILED, "reverted")
+    assert engine.back == ([["h2"], ["h1"]] if second else [["h1"]])
+
+
+def gated(engine: Box, compared: Callable[[], Comparison]) -> Box:
+    """Give an engine a gate."""
+    gate: Any = SimpleNamespace(tests=("x",), failures=lambda *given: ())
+    gate.compared = lambda *given: compared()
+    engine.gate = gate
+    return engine
+
+
+def test_a_run_that_loses_its_locks_in_its_last_gate_commits_nothing_and_is_not_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with begun(tmp_path) as journal:
+        engine = box(journal, waves=["100%"])
+
+        def lost() -> Comparison:
+            engine.lock.trouble["h1"] = "another run has it"  # type: ignore[index]
+            engine.lock.lost.set()
+            return Comparison()
+
+        result = carried(gated(engine, lost), monkeypatch)
+    assert (result.exit_code, result.run.outcome) == (Exit.HELD, "held")
+    assert "committed" not in {one["kind"] for one in records(journal.folder)}
+    assert "another run has it" in result.stopped
+
+
+def test_tests_that_the_fence_refuses_are_a_lost_lock_and_no_failure_of_the_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = f"AssertionError: no\n{REFUSED}this is a command of run r1"
+    with begun(tmp_path) as journal:
+        engine = box(journal, on_failure="revert-fleet")
+        failure = Failure("h1", "uv", "test_it", message)
+        result = carried(gated(engine, lambda: Comparison(new=(failure,))), monkeypatch)
+    assert (result.exit_code, engine.back) == (Exit.HELD, [])
+    assert "rejected" not in {one["kind"] for one in records(journal.folder)}
+
+
+def test_a_host_that_refuses_what_is_done_for_good_ends_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with begun(tmp_path) as journal:
+        engine = box(journal)
+
+        def append(fleet: Any, names: Any, run: str, given: Any, *more: Any) -> dict[str, Any]:
+            late = [one for one in given if one.get("kind") == "committed"]
+            return {"h1": UpliftError(f"h1: {REFUSED}another run")} if late else {}
+
+        result = carried(engine, monkeypatch, append=append)
+    assert (result.exit_code, result.run.outcome) == (Exit.HELD, "held")
+    assert result.run.hosts["h2"] == "waiting"
 
 
 @pytest.mark.parametrize("told", [True, False], ids=["ended", "killed"])

@@ -184,6 +184,7 @@ def test_a_script_that_was_cut_off_is_no_status() -> None:
 
 
 LEDGER = {"run": "R1", "hosts": {"web-1": "committed"}, "outcome": "done"}
+GATE = {"new": [], "old": 1, "mended": 0, "flaky": ["web-10 uv: test_it"]}
 MARK = {"token": 8, "kind": "done", "at": 1.0, "run": "R2"}
 
 
@@ -196,8 +197,29 @@ MARK = {"token": 8, "kind": "done", "at": 1.0, "run": "R2"}
         ({"R2": [MARK]}, "done, not ended (R2)"),
         ({"R2": [MARK], "ledger": [LEDGER, {**LEDGER, "run": "R2"}]}, "committed (R2)"),
         ({}, ""),
+        ({"ledger": [{**LEDGER, "gate": {}}]}, "committed, no tests (R1)"),
+        ({"ledger": [{**LEDGER, "gate": {"1": GATE}}]}, "committed, tests passed (R1)"),
+        (
+            {"ledger": [{**LEDGER, "gate": {"1": {**GATE, "flaky": ["web-1 uv: test_it"]}}}]},
+            "committed, flaky tests (R1)",
+        ),
+        (
+            {
+                "ledger": [
+                    {
+                        **LEDGER,
+                        "hosts": {"web-1": "reverted"},
+                        "gate": {"1": {**GATE, "new": ["web-1 uv: test_it"]}},
+                    }
+                ]
+            },
+            "reverted, tests failed (R1)",
+        ),
+        (
+            {"ledger": [{**LEDGER, "hosts": {"web-1": "waiting"}, "gate": {"1": GATE}}]},
+            "waiting (R1)",
+        ),
     ],
-    ids=["ended", "killed", "first", "resumed", "none"],
 )
 def test_the_gate_is_that_of_the_run_that_came_last_also_when_it_has_not_ended(
     files: dict[str, list[dict[str, Any]]], gate: str, tmp_path: Path

@@ -251,6 +251,30 @@ def test_a_command_gets_standard_input_and_sudo(project: pytest.Pytester) -> Non
     run(project, "--inventory", "inventories/prod.py").assert_outcomes(passed=1)
 
 
+@pytest.mark.parametrize("become", ["", '"_sudo": True'])
+def test_every_command_goes_through_the_shell_that_a_rollout_names(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, become: str
+) -> None:
+    for name, text in {
+        "sudo": 'shift 2\nexec "$@"\n',
+        "fence": 'case $2 in *touch*) exit 75 ;; esac\nexec sh "$@"\n',
+    }.items():
+        program = project.path / "bin" / name
+        program.write_text(f"#!/bin/sh\n{text}")
+        program.chmod(0o755)
+    inventory = f'apps = [("web-1", {{{become}}})]\n'
+    project.path.joinpath("inventories/prod.py").write_text(inventory)
+    project.makepyfile(
+        test_uv="""
+        def test_it(host):
+            assert host.run("echo %s; exit 3", "a 'b'").stdout == "a 'b'\\n"
+            assert host.run("touch x").rc == 75
+        """
+    )
+    monkeypatch.setenv("UPLIFT_VERIFY_SHELL", "fence")
+    run(project, "--inventory", "inventories/prod.py").assert_outcomes(passed=1)
+
+
 @pytest.mark.parametrize("asks", [True, False])
 def test_the_password_of_sudo_is_read_by_sudo_alone(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, asks: bool

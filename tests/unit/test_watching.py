@@ -41,6 +41,12 @@ def test_the_table_shows_waves_hosts_and_what_takes_its_time() -> None:
     assert "changes h1 …" in found
 
 
+def test_the_hosts_of_each_wave_stand_above_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    LiveTable().tell({"kind": "begun", "run": "r1", "request": REQUEST})
+    said = capsys.readouterr().err
+    assert "run r1\nwave 1: h1\nwave 2: h2, h3\n" in said
+
+
 def test_of_a_run_that_goes_on_the_table_shows_how_far_it_is() -> None:
     found = shown(
         {

@@ -164,7 +164,8 @@ class LiveTable(_Context):
         if kind == "begun":
             self._waves = [list(wave) for wave in record["request"]["waves"]]
             self._known = frozenset(name for wave in self._waves for name in wave)
-            self._live.console.print(f"run {record['run']}")
+            for line in words(record):
+                self._live.console.print(line)
         elif kind == "known":
             self._waves = [list(wave) for wave in record["waves"]]
             self._steps = dict(record["hosts"])

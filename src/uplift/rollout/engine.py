@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -98,7 +98,11 @@ class Engine:
         self.plan = load(kept.read_text(), str(kept)) if kept.exists() else None
         self._looked: set[str] = set()
         self.gate = Gate(
-            self.inventory, self.policy.gate, journal.folder / "gate", self.policy.quiet
+            self.inventory,
+            self.policy.gate,
+            journal.folder / "gate",
+            self.policy.quiet,
+            lock.shell,
         )
 
     @property
@@ -160,7 +164,7 @@ class Engine:
         self.journal.write_each("verified", good)
         if self.policy.bake:
             # Else it is told in one command with what comes next.
-            self.mark(good, "verified")
+            self._mark_held(good, "verified")
         return self._bake(number, good, before)
 
     def _baseline(self, number: int, todo: Sequence[str]) -> tuple[Failure, ...]:
@@ -172,6 +176,7 @@ class Engine:
         if fresh := [name for name in todo if name not in known]:
             self._tests(number)
             found = self.gate.failures(fresh, f"wave-{number}-before")
+            _check_refused(one.message for one in found)
             failures = [asdict(one) for one in found]
             self.journal.write("baseline", wave=number, hosts=fresh, failures=failures)
         return self.failed_before(todo)
@@ -211,9 +216,7 @@ class Engine:
             step: HostStep = "unreachable" if isinstance(error, Unreachable) else "failed"
             facts = {"changed": [], "untouched": name in fresh}
             self.journal.write(step, host=name, words=str(error), **facts)
-        refused = [str(error) for error in problems.values() if REFUSED in str(error)]
-        if refused:
-            raise Stop("lock-lost", "; ".join(refused))
+        _check_refused(map(str, problems.values()))
         self._spend()
         return [name for name in todo if name not in problems]
 
@@ -339,6 +342,10 @@ class Engine:
         self._tests(number)
         known = [one for one in before if one.host in hosts]
         found = self.gate.compared(hosts, known, f"wave-{number}-{when}")
+        # Else a run that somebody took over would be told as one that failed its tests.
+        _check_refused(one.message for one in found.new)
+        if found.new:
+            self._check_lock()
         self.journal.write("gate", wave=number, when=when, hosts=list(hosts), **_plain(found))
         worse = {one.host for one in found.new}
         for name in worse:
@@ -372,11 +379,12 @@ class Engine:
         return hosts
 
     def _commit(self, number: int, good: Sequence[str]) -> None:
+        self._check_lock()
         self.journal.write_each("committed", good)
         steps: Sequence[HostStep] = (
             ("committed",) if self.policy.bake else ("verified", "committed")
         )
-        self.mark(good, *steps)
+        self._mark_held(good, *steps)
         self.hook("wave-end", wave=number)
 
     def _pause(self, number: int) -> None:
@@ -398,6 +406,9 @@ class Engine:
         """Stop where somebody asked for it, or the locks are lost."""
         if self.interrupts.asked.is_set():
             raise Stop("interrupted", "interrupted by a signal")
+        self._check_lock()
+
+    def _check_lock(self) -> None:
         if self.lock.lost.is_set():
             words = "; ".join(f"{name}: {why}" for name, why in self.lock.trouble.items())
             raise Stop("lock-lost", words)
@@ -411,6 +422,13 @@ class Engine:
         """
         for name, error in self._marked(names, *steps).items():
             self.tell({"kind": "warning", "host": name, "words": str(error)})
+
+    def _mark_held(self, names: Sequence[str], *steps: HostStep) -> None:
+        """Do the same, and stop where a host says that another run has it."""
+        problems = self._marked(names, *steps)
+        for name, error in problems.items():
+            self.tell({"kind": "warning", "host": name, "words": str(error)})
+        _check_refused(map(str, problems.values()))
 
     def _marked(self, names: Sequence[str], *steps: HostStep) -> Mapping[str, UpliftError]:
         """Write steps into the records of hosts; return those that have not taken them, and why."""
@@ -461,6 +479,12 @@ class Engine:
             return serving(self.fleet, self.hosts.values())
         except UpliftError as error:
             return dict.fromkeys(self.hosts, error)
+
+
+def _check_refused(said: Iterable[str]) -> None:
+    """Stop where the fence of a host has refused a command."""
+    if refused := [words for words in said if REFUSED in words]:
+        raise Stop("lock-lost", "; ".join(refused))
 
 
 def _check_locks(outcome: Outcome) -> None:

@@ -19,15 +19,22 @@ class Gate:
         tests: folders or files; none: the gate is always open.
         folder: for JUnit results and pytest's output.
         limit: seconds for one run of them.
+        shell: of the run's commands, which the tests' own go through as well.
     """
 
     def __init__(
-        self, inventory: str, tests: Sequence[str], folder: Path, limit: float | None = None
+        self,
+        inventory: str,
+        tests: Sequence[str],
+        folder: Path,
+        limit: float | None = None,
+        shell: str | None = None,
     ) -> None:
         self.inventory = inventory
         self.tests = tuple(tests)
         self.folder = folder
         self.limit = limit
+        self.shell = shell
 
     def check(self) -> None:
         """Refuse tests that are not there, before anything is touched.
@@ -60,6 +67,7 @@ class Gate:
             junit=str(self.folder / f"{name}.xml"),
             log=self.folder / f"{name}.log",
             time_limit=self.limit,
+            shell=self.shell,
         )
         return failures(run(request).hosts)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from uplift.facts.kept import READ
 from uplift.remote.connection import Connection
-from uplift.rollout.engine import Engine, reason
+from uplift.rollout.engine import Engine, Stop, reason
 from uplift.rollout.journal import UnwrittenError
 from uplift.rollout.names import BACK
 from uplift.spec.errors import Exit, UpliftError
@@ -53,10 +53,16 @@ def fleet(engine: Engine) -> tuple[str, Exit]:
 
 
 def _put_back(engine: Engine, waves: Sequence[Sequence[str]]) -> bool:
-    """Put back what was touched in some waves; return whether all of it was."""
+    """Put back what was touched in some waves; return whether all of it was.
+
+    Raises:
+        Stop: somebody asked for it between two waves.
+    """
     whole = True
     for number, hosts in enumerate(waves, start=1):
         touched = [name for name in hosts if name in engine.run.touched]
+        if touched and engine.interrupts.asked.is_set():
+            raise Stop("interrupted", f"interrupted before {', '.join(touched)} were put back")
         if touched:
             whole = _tried(engine, number, touched) and whole
     return whole

@@ -303,7 +303,12 @@ def _unanswered(engine: Engine) -> Stop | None:
 
 
 def _answered(engine: Engine, stop: Stop) -> Result:
-    outcome, code = _answer(engine, stop)
+    try:
+        outcome, code = _answer(engine, stop)
+    except (Stop, KeyboardInterrupt) as asked:
+        # What had stopped the run is still to be answered when it is resumed.
+        words = str(asked) or "stopped at once by a second signal while hosts were put back"
+        return _end(engine, "held", Exit.INTERRUPTED, f"{stop.words}\n{words}")
     return _end(engine, outcome, code, stop.words)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import subprocess
@@ -20,6 +21,8 @@ from uplift.spec.errors import UsageError
 OPEN_LIMIT = 2.0 * ssh_config.CONNECT_TIMEOUT  # a server may also fall silent after its banner
 COMMAND_LIMIT = 300.0
 AT_ONCE = 16
+SHELL = "UPLIFT_VERIFY_SHELL"
+"""Variable with the program on the hosts that every command goes through: a rollout's fence."""
 # A socket's path may have 107 characters, and ssh adds 17 while it makes one.
 LONGEST_FOLDER = 80
 
@@ -58,11 +61,12 @@ class Connection:
         return first.encode() + content
 
     def _elevated(self, command: str) -> str:
+        shell = os.environ.get(SHELL)
         if not self.host.data.get("_sudo"):
-            return command
+            return shlex.join([shell, "-c", command]) if shell else command
         user = self.host.data.get("_sudo_user")
         become = ["sudo", "-H", *sudo.flags(self.password), *(["-u", str(user)] if user else [])]
-        return shlex.join([*become, "sh", "-c", sudo.before(self.password) + command])
+        return shlex.join([*become, shell or "sh", "-c", sudo.before(self.password) + command])
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from uplift.spec.errors import Exit, UpliftError, UsageError
+from uplift.verify.connection import SHELL
 from uplift.verify.results import OUTCOMES
 
 SUBJECTS = (
@@ -53,6 +55,7 @@ class Request:
         log: file that pytest's output goes to instead of stderr; Ctrl-C then goes to the caller
             alone, who decides whether the tests end.
         time_limit: seconds for all of it; None: as long as it takes.
+        shell: program on the hosts that every command goes through; None: none.
     """
 
     inventory: str
@@ -64,6 +67,7 @@ class Request:
     verbose: bool = False
     log: Path | None = None
     time_limit: float | None = None
+    shell: str | None = None
 
     def command(self, results: Path) -> list[str]:
         """Return the words that run pytest.
@@ -164,6 +168,7 @@ def _pytest(request: Request, results: Path, complaints: Path) -> int:
         log.open("ab") if log else nullcontext(sys.stderr.fileno()) as output,
         subprocess.Popen(
             request.command(results),
+            env={**os.environ, **({SHELL: request.shell} if request.shell else {})},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=errors,

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
+from uplift.spec.errors import Exit
 from uplift.spec.rollout import gate
 
 FORMAT = 1
@@ -238,7 +239,8 @@ class Run:
                 "outcome": record.get("outcome"),
                 "exit_code": record.get("exit_code"),
                 "serving": record.get("serving", {}),
-                "stopped": None,
+                # Somebody asked for an end before the answer was carried out.
+                "stopped": self.stopped if record.get("exit_code") == Exit.INTERRUPTED else None,
                 "denied": {},
             },
         }

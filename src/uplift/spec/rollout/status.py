@@ -19,6 +19,7 @@ from uplift.spec.container.models import OURS
 from uplift.spec.container.state import by_word
 
 GOOD = frozenset({"healthy", "running", "installed"})
+_TESTED = frozenset({"verified", "committed", "rejected", "reverted", "not-reverted"})
 
 
 class Row(Block):
@@ -161,9 +162,22 @@ def _gate(host: str, line: str) -> str:
         if last.get("kind"):
             return f"{last['kind']}, not ended ({last['run']})"
         state = last.get("hosts", {}).get(host) or last.get("outcome") or ""
-        return f"{state} ({last['run']})" if last else ""
+        return f"{state}{_tests(last, host, state)} ({last['run']})" if last else ""
     except (ValueError, KeyError, AttributeError, TypeError):
         return "the last record of a rollout cannot be read"
+
+
+def _tests(last: Mapping[str, Any], host: str, state: str) -> str:
+    """Return what the tests of the last rollout said of a host that came so far."""
+    gates = last.get("gate")
+    if gates is None or state not in _TESTED:
+        return ""
+    if not gates:
+        return ", no tests"
+    for kind, words in (("new", "tests failed"), ("flaky", "flaky tests")):
+        if any(one.startswith(f"{host} ") for found in gates.values() for one in found[kind]):
+            return f", {words}"
+    return ", tests passed"
 
 
 def _label(container: Mapping[str, Any], name: str) -> str:
