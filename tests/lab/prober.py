@@ -25,7 +25,7 @@ class Answer:
 
     Args:
         at: when it was there, as time.monotonic() counts.
-        seconds: that it took, with the connection where that was a fresh one.
+        seconds: since it was due, with the connection where that was a fresh one.
         kept: the connection was one that stays open.
         body: what it said.
     """
@@ -38,7 +38,10 @@ class Answer:
 
 @dataclass
 class Prober:
-    """Requests from several threads, half of them on connections that stay open.
+    """Requests at a steady rate from several threads, half of them on connections that stay open.
+
+    Each has its time. One that is late because those before it took long counts from then on, or
+    the time in which nobody could ask would be in no figure.
 
     Args:
         address: of the host.
@@ -57,12 +60,15 @@ class Prober:
     answers: Counter[str] = field(default_factory=Counter)
     good: list[Answer] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+    _began: float = 0
+    _ended: float = 0
     _over: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
 
     def __enter__(self) -> Self:
+        self._began = time.monotonic()
         self._threads = [
-            threading.Thread(target=self._work, args=(number % 2 == 0,), daemon=True)
+            threading.Thread(target=self._work, args=(number,), daemon=True)
             for number in range(WORKERS)
         ]
         for thread in self._threads:
@@ -73,6 +79,13 @@ class Prober:
         self._over.set()
         for thread in self._threads:
             thread.join(30)
+        self._ended = time.monotonic()
+
+    @property
+    def rate(self) -> float:
+        """Return how many requests came in a second, once it is over."""
+        count = sum(self.answers.values()) + len(self.failures)
+        return count / (self._ended - self._began)
 
     def percentile(self, percent: int) -> float:
         """Return within how many seconds this share of the good answers came."""
@@ -83,25 +96,27 @@ class Prober:
             return http.client.HTTPConnection(self.address, self.port, timeout=10)
         return http.client.HTTPSConnection(self.address, self.port, timeout=10, context=self.tls)
 
-    def _work(self, keep: bool) -> None:
+    def _work(self, number: int) -> None:
+        keep = number % 2 == 0
         connection: http.client.HTTPConnection | None = None
-        while not self._over.wait(WORKERS / RATE):
+        due = self._began + number / RATE
+        while not self._over.wait(max(0, due - time.monotonic())):
             try:
                 if connection is None or not keep:
                     connection = self._connection()
-                began = time.monotonic()
                 connection.request("GET", self.path)
                 response = connection.getresponse()
                 body = response.read().decode()
                 if response.status == 200:
                     self.answers[body] += 1
                     now = time.monotonic()
-                    self.good.append(Answer(now, now - began, keep, body))
+                    self.good.append(Answer(now, now - due, keep, body))
                 else:
                     self.failures.append(f"status {response.status}")
             except (OSError, http.client.HTTPException) as error:
                 self.failures.append(repr(error))
                 connection = None
+            due += WORKERS / RATE
 
 
 class WebSocket:

@@ -56,7 +56,9 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SimpleNamespace:
         if found.taken:
             raise TakenError(found.taken)
         lost = threading.Event()
-        return SimpleNamespace(token=7, lost=lost, start=lambda: None, release=release, shell="sh")
+        return SimpleNamespace(
+            token=7, lost=lost, start=lambda: None, release=release, **{"shell": "sh"}
+        )
 
     def release() -> Mapping[str, str]:
         found.given_back += 1

@@ -207,7 +207,7 @@ def test_an_approval_is_told_as_json_too(
 def engine(journal: Journal, policy: Policy, **others: Any) -> Engine:
     """The engine of a run without any host that is reached."""
     nobody: Any = SimpleNamespace(unreachable={})
-    lock = SimpleNamespace(shell="sh")
+    lock = SimpleNamespace(**{"shell": "sh"})
     parts = {"hosts": {}, "fleet": nobody, "lock": lock, "interrupts": None, **others}
     return Engine(journal, policy, tell=quiet, **parts)
 
