@@ -42,6 +42,7 @@ from uplift.spec.container.image import Resolved
 from uplift.spec.container.plan import Plan
 from uplift.spec.container.state import State
 from uplift.spec.haproxy.backend import Backend
+from uplift.spec.haproxy.models import CONFIG, PAGE
 from uplift.spec.haproxy.state import HaproxyState
 from uplift.spec.haproxy.state import Todo as HaproxyTodo
 from uplift.spec.images.listing import Tagged
@@ -106,6 +107,22 @@ def test_haproxys_script_gives_the_old_files_back_when_the_new_ones_are_refused(
     assert (done.returncode, done.stderr) == (0, "")
     assert WORD not in found
     assert "the one before stays" in found
+
+
+def test_lines_that_change_in_haproxys_files_are_told_below_what_differs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(haproxy, "resolved", lambda: [Secret(WORD)])
+    state = HaproxyState(config="a 1\n", page=f"{WORD}\n", modes={CONFIG: "644", PAGE: "644"})
+    todo = HaproxyTodo(("configuration", "maintenance page"))
+    assert haproxy._told(todo, state, "a 2\n", "page\n").splitlines() == [
+        "HAProxy: configuration, maintenance page",
+        f"HAProxy: {CONFIG}: modified",
+        "  @@ -1 +1 @@",
+        "  -a 1",
+        "  +a 2",
+        f"HAProxy: {PAGE}: modified; not shown: a secret stands in it",
+    ]
 
 
 def test_shells_understand_jobs_and_their_secrets_stay_out_of_sight() -> None:

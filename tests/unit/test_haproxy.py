@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import base64
+import os
+import secrets
+import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +23,11 @@ from uplift.spec.errors import SettingsError
 from uplift.spec.haproxy import Haproxy, backend
 from uplift.spec.haproxy.backend import Backend
 from uplift.spec.haproxy.config import page, render, rules
+from uplift.spec.haproxy.models import CONFIG, PAGE
 from uplift.spec.haproxy.ports import binds, taken
 from uplift.spec.haproxy.slots import active_slots, running_slots
 from uplift.spec.haproxy.state import HaproxyState, Refused, parse, plan
+from uplift.spec.haproxy.told import differences
 from uplift.spec.seen import parts
 
 TEMPLATE = (Path(__file__).parents[2] / "templates/haproxy.cfg.j2").read_text()
@@ -319,3 +325,65 @@ def test_who_listens_is_read_with_the_rest_and_makes_no_plan_an_old_one() -> Non
     assert alone.listeners == ()
     assert parts(alone, b"k" * 32) == parts(state, b"k" * 32)
     assert repr(alone) == repr(state)
+
+
+MODES = {CONFIG: "644", PAGE: "644"}
+
+
+def test_lines_that_change_in_the_configuration_and_the_page_are_told() -> None:
+    before, wanted = text(app()), render(haproxy(timeouts={"client": 7}), TEMPLATE, [app()], {})
+    state = HaproxyState(config=before, page=page("<p>a</p>\n"), modes=MODES)
+    config, html = differences(state, wanted, page("<p>b</p>\n"), [])
+    assert config.startswith(f"{CONFIG}: modified\n  @@ ")
+    assert [line for line in config.splitlines() if line.startswith(("  -", "  +"))] == [
+        "  -    timeout client 30s",
+        "  +    timeout client 7s",
+    ]
+    assert html.startswith(f"{PAGE}: modified\n") and html.endswith("  -<p>a</p>\n  +<p>b</p>")
+    # One that is as wanted says nothing, and neither does a first one: all of it is new.
+    assert differences(state, before, state.page or "", []) == []
+    assert differences(HaproxyState(), wanted, page(None), []) == []
+
+
+def test_no_secret_is_told_of_what_was_or_will_be_in_the_configuration() -> None:
+    word = secrets.token_hex(8)
+    line = f"    stats auth ada:{word}\n"
+    for state, wanted in (
+        (HaproxyState(config="global\n", modes=MODES), f"global\n{line}"),
+        (HaproxyState(config=f"global\n{line}", modes=MODES), "global\n"),
+    ):
+        said = [f"{CONFIG}: modified; not shown: a secret stands in it"]
+        assert differences(state, wanted, page(None), [word]) == said
+    # Somebody else's, which not everybody may read, has secrets that uplift does not know.
+    for modes in ({CONFIG: "640"}, {}):
+        (said_of,) = differences(HaproxyState(config=line, modes=modes), "new\n", "", [])
+        assert said_of.endswith("modified; not shown: not every user of the host may read it")
+
+
+def test_a_host_is_read_with_its_modes_and_who_listens(tmp_path: Path) -> None:
+    place, bin = tmp_path / "haproxy", tmp_path / "bin"
+    place.mkdir()
+    bin.mkdir()
+    for name, mode in (("haproxy.cfg", 0o640), ("uplift-503.http", 0o644)):
+        (place / name).write_text(f"{name}\n")
+        (place / name).chmod(mode)
+    ss = 'tcp LISTEN 0 511 0.0.0.0:80 0.0.0.0:* users:(("nginx",pid=9,fd=4))'
+    for name, said in {"ss": f"echo '{ss}'", "systemctl": "exit 3"}.items():
+        (bin / name).write_text(f"#!/bin/sh\n{said}\n")
+        (bin / name).chmod(0o755)
+    script = shlex.split(Fact().command().get_raw_value())[2].replace("/etc/haproxy", str(place))
+    done = subprocess.run(
+        ["dash", "-c", script],
+        env={**os.environ, "PATH": f"{bin}:{os.environ['PATH']}"},
+        input="salt\n",
+        text=True,
+        capture_output=True,
+        check=True,
+    )
+    state = parse(done.stdout.splitlines())
+    assert (state.config, state.page) == ("haproxy.cfg\n", "uplift-503.http\n")
+    assert {Path(path).name: mode for path, mode in state.modes.items()} == {
+        "haproxy.cfg": "640",
+        "uplift-503.http": "644",
+    }
+    assert state.listeners == listeners((ANY, 80, "nginx"))

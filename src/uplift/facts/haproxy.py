@@ -35,6 +35,9 @@ echo "original $(dpkg-query -W -f '${{Conffiles}}\n' haproxy 2>/dev/null |
   awk '$1 == "{CONFIG}" {{ print $2 }}')"
 [ ! -f {CONFIG} ] || echo "sum $(md5sum <{CONFIG} | cut -d ' ' -f 1)"
 [ ! -f {PAGE} ] || echo "page $(base64 -w 0 <{PAGE})"
+for file in {CONFIG} {PAGE}; do
+  [ ! -f "$file" ] || echo "mode $file $(stat -Lc '%a' "$file")"
+done
 for file in {CERTIFICATES}/*.pem; do
   [ -f "$file" ] || continue
   echo "certificate ${{file##*/}} $(stat -c '%a' "$file")" \

@@ -14,13 +14,14 @@ from pyinfra.context import host
 from uplift.facts.haproxy import Haproxy as Found
 from uplift.facts.script import HiddenInput, read_quietly
 from uplift.operations import job, script
-from uplift.secrets import fact_salt, require
+from uplift.secrets import fact_salt, require, resolved
 from uplift.spec.app.models import App
 from uplift.spec.errors import Problem, SettingsError, UpliftError
 from uplift.spec.haproxy import Haproxy
 from uplift.spec.haproxy.config import page, render
 from uplift.spec.haproxy.models import CERTIFICATES, CONFIG, PAGE
 from uplift.spec.haproxy.state import HaproxyState, Refused, Todo, plan
+from uplift.spec.haproxy.told import differences
 
 TIME_LIMIT = 900
 """Seconds for the whole change; packages may have to be downloaded."""
@@ -62,11 +63,18 @@ def configured(settings: Haproxy, apps: Sequence[App]) -> Generator[StringComman
     if not todo.why:
         host.noop("HAProxy is configured as wanted")
         return
-    done = f"HAProxy: {', '.join(todo.why)}"
+    done = _told(todo, state, text, page(html))
     script.announce(done, restarts=todo.restarts)
     change = _script(todo, state, text, page(html), pems)
     yield job.start(job.identity("haproxy", change, repr(state)), change, limit=TIME_LIMIT)
     script.changed(done)
+
+
+def _told(todo: Todo, state: HaproxyState, config: str, html: str) -> str:
+    """Return what changes: in a line, then in lines of each file."""
+    hidden = [value.reveal() for value in resolved()]
+    parts = [", ".join(todo.why), *differences(state, config, html, hidden)]
+    return "\n".join(f"HAProxy: {part}" for part in parts)
 
 
 def certificates(settings: Haproxy) -> dict[str, str]:

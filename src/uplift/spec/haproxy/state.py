@@ -27,6 +27,7 @@ class HaproxyState:
         config: text of ``haproxy.cfg``, or None.
         original: it is the distribution's own.
         page: the maintenance page, or None.
+        modes: of the configuration and the page, by path, as far as they are there.
         certificates: mode and salted sha256 by file.
         active: the unit runs.
         enabled: the unit starts with the host.
@@ -39,6 +40,7 @@ class HaproxyState:
     config: str | None = None
     original: bool = False
     page: str | None = None
+    modes: Mapping[str, str] = field(default_factory=dict)
     certificates: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     active: bool = False
     enabled: bool = False
@@ -77,6 +79,7 @@ def parse(lines: Iterable[str]) -> HaproxyState:
         config=_text(found, "config"),
         original=bool(original) and original == now,
         page=_text(found, "page"),
+        modes=dict(found.get("mode", ())),
         certificates={name: (mode, digest) for name, mode, digest in found.get("certificate", ())},
         active="active" in unit,
         enabled="enabled" in unit,
