@@ -308,6 +308,24 @@ def test_statistics_and_sockets_of_haproxy_are_for_the_host_alone(
         assert "Permission denied" in old.sh(f"{spoken % 65534} 2>&1", check=False)
 
 
+def test_a_configuration_that_was_written_and_not_loaded_is_loaded_by_the_next_run(
+    old: Site,
+) -> None:
+    # As for a job that is killed in between.
+    unit = "/run/systemd/system/haproxy.service.d"
+    broken = f"mkdir -p {unit}; printf '[Service]\\nExecReload=\\nExecReload=/bin/false\\n' >{unit}/test.conf"
+    other = replace(old, haproxy={**old.haproxy, "timeouts": {"client": 77}})
+    old.sh(f"{broken}; systemctl daemon-reload")
+    try:
+        assert other.run("1.4.0-poetry", check=False).returncode == 1
+    finally:
+        old.sh(f"rm -r {unit}; systemctl daemon-reload")
+    worker = old.worker()
+    assert other.changed("1.4.0-poetry") == ["HAProxy"]
+    assert old.worker() != worker
+    assert other.changed("1.4.0-poetry") == []
+
+
 def test_a_template_that_haproxy_does_not_understand_is_never_loaded(
     old: Site, tmp_path: Path
 ) -> None:

@@ -191,6 +191,19 @@ def test_what_a_host_says_is_understood() -> None:
     assert (state.active, state.enabled) == (False, True)
 
 
+def test_files_that_a_change_wrote_and_did_not_come_to_load_are_loaded() -> None:
+    config = text(app(), console="green")
+    config64 = base64.b64encode(config.encode()).decode()
+    page64 = base64.b64encode(page(None).encode()).decode()
+    lines = [
+        *(line.replace("socat", "socat installed").replace("inactive", "active") for line in LINES),
+    ]
+    lines[-1:] = [f"config {config64}", f"page {page64}", "changing", "end"]
+    todo = plan(haproxy(), parse(lines), config, page(None), {}, "salt")
+    assert todo.why == ("loaded, which a change that was cut off had left out",)
+    assert todo.restarts == ("haproxy (reloaded)",)
+
+
 def test_a_script_that_was_cut_off_is_an_error() -> None:
     with pytest.raises(ValueError, match="did not reach its end"):
         parse(LINES[:-1])

@@ -9,7 +9,7 @@ from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
 
 from uplift.facts import job
-from uplift.spec.haproxy.models import CERTIFICATES, CONFIG, PAGE
+from uplift.spec.haproxy.models import CERTIFICATES, CHANGING, CONFIG, PAGE
 from uplift.spec.haproxy.state import HaproxyState, parse
 
 TRAFFIC = rf"""
@@ -34,6 +34,7 @@ done
 echo "original $(dpkg-query -W -f '${{Conffiles}}\n' haproxy 2>/dev/null |
   awk '$1 == "{CONFIG}" {{ print $2 }}')"
 [ ! -f {CONFIG} ] || echo "sum $(md5sum <{CONFIG} | cut -d ' ' -f 1)"
+[ ! -e {CHANGING} ] || echo changing
 [ ! -f {PAGE} ] || echo "page $(base64 -w 0 <{PAGE})"
 for file in {CONFIG} {PAGE}; do
   [ ! -f "$file" ] || echo "mode $file $(stat -Lc '%a' "$file")"

@@ -19,7 +19,7 @@ from uplift.spec.app.models import App
 from uplift.spec.errors import Problem, SettingsError, UpliftError
 from uplift.spec.haproxy import Haproxy
 from uplift.spec.haproxy.config import page, render
-from uplift.spec.haproxy.models import CERTIFICATES, CONFIG, PAGE
+from uplift.spec.haproxy.models import CERTIFICATES, CHANGING, CONFIG, PAGE
 from uplift.spec.haproxy.state import HaproxyState, Refused, Todo, plan
 from uplift.spec.haproxy.told import differences
 
@@ -129,6 +129,8 @@ add() {
 put() {
   printf %s "$2" | base64 -d >"$1.new"; chmod "$3" "$1.new"; sync "$1.new"; mv "$1.new" "$1"
 }
+# Until what it wrote is loaded.
+mkdir -p "${changing%/*}"; : >"$changing"; sync "$changing"
 kept=$(mktemp -d); trap 'rm -rf "$kept"' EXIT
 cp -a /etc/haproxy "$kept/"
 [ -z "$foreign" ] || cp -a @config@ @config@.before-uplift
@@ -139,6 +141,7 @@ put @config@ "$config" 0644
 # Quietly (-q) it would not say what it refuses.
 if ! said=$(haproxy -c -f @config@ 2>&1); then
   find /etc/haproxy -mindepth 1 -delete; cp -a "$kept/haproxy/." /etc/haproxy/
+  rm "$changing"
   echo "uplift: haproxy refuses the new configuration; the one before stays:"
   printf '%s\n' "$said" | sed 's/^/  | /' | head -n 20
   exit 1
@@ -147,7 +150,7 @@ systemctl enable --quiet haproxy 2>/dev/null || systemctl enable haproxy
 if systemctl is-active --quiet haproxy; then systemctl reload haproxy
 else systemctl start haproxy; fi
 for try in 1 2 3 4 5 6 7 8 9 10; do
-  [ ! -S /run/haproxy/admin.sock ] || exit 0
+  [ ! -S /run/haproxy/admin.sock ] || { rm "$changing"; exit 0; }
   sleep 1
 done
 echo "uplift: haproxy does not come up:"; systemctl status --no-pager haproxy | tail -n 10; exit 1
@@ -164,6 +167,7 @@ def _script(
         "foreign": "yes" if todo.foreign else "",
         "page": _coded(page),
         "config": _coded(config),
+        "changing": CHANGING,
     }
     text = _SCRIPT
     for word, value in {"config": CONFIG, "certs": CERTIFICATES, "page": PAGE}.items():

@@ -13,6 +13,8 @@ from uplift.spec.secret import SecretRef
 CONFIG = "/etc/haproxy/haproxy.cfg"
 CERTIFICATES = "/etc/haproxy/certs"
 PAGE = "/etc/haproxy/uplift-503.http"
+CHANGING = "/var/lib/uplift/haproxy.changing"
+"""Is there while files that were written are not loaded yet."""
 
 
 class Bind(Block):

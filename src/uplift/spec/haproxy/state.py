@@ -31,6 +31,7 @@ class HaproxyState:
         certificates: mode and salted sha256 by file.
         active: the unit runs.
         enabled: the unit starts with the host.
+        cut_off: a change wrote its files, and did not come to load them.
         listeners: who listens on the host's ports; nobody where it cannot say so.
     """
 
@@ -44,6 +45,7 @@ class HaproxyState:
     certificates: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     active: bool = False
     enabled: bool = False
+    cut_off: bool = False
     # Of most of them HAProxy wants nothing: what comes and goes there makes no plan an old one.
     listeners: tuple[listening.Listener, ...] = field(default=(), compare=False, repr=False)
 
@@ -83,6 +85,7 @@ def parse(lines: Iterable[str]) -> HaproxyState:
         certificates={name: (mode, digest) for name, mode, digest in found.get("certificate", ())},
         active="active" in unit,
         enabled="enabled" in unit,
+        cut_off="changing" in found,
         listeners=tuple(listening.parse(_text(found, "listening") or "")),
     )
 
@@ -165,6 +168,8 @@ def plan(
     ]
     why += [f"certificate {name} removed" for name in state.certificates if name not in wanted]
     why += [] if state.active and state.enabled else ["started"]
+    # Its files are as wanted, and perhaps nobody has checked them, or what runs has not read them.
+    why += ["loaded, which a change that was cut off had left out"] if state.cut_off else []
     if why:
         _check_ports(state, config)
     restarts = ("haproxy (reloaded)",) if why and state.active else ()
