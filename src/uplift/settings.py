@@ -35,8 +35,6 @@ from uplift.spec.uv import Uv
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
 
-    from uplift.remote.inventory import InventoryHost
-
 
 class Settings(Block):
     """What one host shall have: its group and host data as typed blocks.
@@ -222,21 +220,8 @@ def sources_of(
     return found | dict.fromkeys(host.inventory.get_override_data(), "--data")
 
 
-def from_host(host: InventoryHost, inventory: str) -> Settings:
-    """Return the settings of a host of an inventory that pyinfra has read in a process of its own.
-
-    Args:
-        host: its names, groups and data.
-        inventory: the inventory file, or what else pyinfra takes.
-
-    Raises:
-        SettingsError: the data is wrong; it says in which file.
-    """
-    return from_data(dict(host.data), _files(host.data, host.groups, inventory))
-
-
-def _files(names: Iterable[str], groups: Sequence[str], inventory: str) -> dict[str, str]:
-    """Return in which file each name stands, from the files alone.
+def files_of(names: Iterable[str], groups: Sequence[str], inventory: str) -> dict[str, str]:
+    """Return the same from the files alone, where there is no host of pyinfra to ask.
 
     A name that a group's file sets and the inventory names too is shown with both: it may be data
     of the host itself.

@@ -313,7 +313,8 @@ def test_a_configuration_that_was_written_and_not_loaded_is_loaded_by_the_next_r
 ) -> None:
     # As for a job that is killed in between.
     unit = "/run/systemd/system/haproxy.service.d"
-    broken = f"mkdir -p {unit}; printf '[Service]\\nExecReload=\\nExecReload=/bin/false\\n' >{unit}/test.conf"
+    text = "[Service]\\nExecReload=\\nExecReload=/bin/false\\n"
+    broken = f"mkdir -p {unit}; printf '{text}' >{unit}/test.conf"
     other = replace(old, haproxy={**old.haproxy, "timeouts": {"client": 77}})
     old.sh(f"{broken}; systemctl daemon-reload")
     try:

@@ -10,7 +10,8 @@ import yaml
 
 from uplift.cli.plan import pairs
 from uplift.remote.inventory import InventoryHost
-from uplift.settings import Settings, from_host
+from uplift.remote.settings import from_host
+from uplift.settings import Settings
 from uplift.spec.errors import UsageError
 from uplift.spec.rollout import Policy
 

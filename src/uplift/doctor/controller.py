@@ -14,7 +14,8 @@ from packaging.specifiers import SpecifierSet
 from uplift import secrets
 from uplift.doctor.report import Finding, failed, ok, warning
 from uplift.remote.inventory import InventoryHost
-from uplift.settings import Settings, from_host
+from uplift.remote.settings import from_host
+from uplift.settings import Settings
 from uplift.spec.errors import Problem, SettingsError, UpliftError
 
 _DISTRIBUTION = "pyinfra-uplift"

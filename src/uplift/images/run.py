@@ -11,7 +11,7 @@ from uplift.remote import inventory as inventories
 from uplift.remote.connection import Connection
 from uplift.remote.fleet import Fleet
 from uplift.remote.inventory import InventoryHost
-from uplift.settings import from_host
+from uplift.remote.settings import from_host
 from uplift.spec.errors import Exit, UpliftError, UsageError
 from uplift.spec.images.listing import Listed, Manifest, Running, image, joined
 

@@ -14,7 +14,7 @@ from uplift.remote import inventory as inventories
 from uplift.remote.connection import Connection
 from uplift.remote.fleet import Fleet
 from uplift.remote.inventory import InventoryHost
-from uplift.settings import from_host
+from uplift.remote.settings import from_host
 from uplift.spec.base import near_miss
 from uplift.spec.errors import Exit, UpliftError, UsageError
 from uplift.spec.packages import Packages, Plan

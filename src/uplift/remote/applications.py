@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from uplift.remote import inventory as inventories
 from uplift.remote.inventory import InventoryHost
-from uplift.settings import Settings, from_host
+from uplift.remote.settings import from_host
+from uplift.settings import Settings
 from uplift.spec.app.models import App
 from uplift.spec.base import near_miss
 from uplift.spec.errors import UsageError

@@ -13,10 +13,10 @@ from typing import Any
 from uplift.controller import person
 from uplift.remote import inventory as inventories
 from uplift.remote.inventory import InventoryHost
+from uplift.remote.settings import from_host
 from uplift.rollout import child
 from uplift.rollout.child import Event, HostOutcome, Outcome, State
 from uplift.rollout.inputs import fingerprint
-from uplift.settings import from_host
 from uplift.spec.base import near_miss
 from uplift.spec.errors import UpliftError, UsageError
 from uplift.spec.rollout.event import Kind

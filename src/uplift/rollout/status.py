@@ -9,7 +9,8 @@ from uplift.facts import status as reading
 from uplift.remote import inventory as inventories
 from uplift.remote.connection import Connection
 from uplift.remote.fleet import Fleet
-from uplift.settings import Settings, from_host
+from uplift.remote.settings import from_host
+from uplift.settings import Settings
 from uplift.spec.errors import Exit, UpliftError
 from uplift.spec.rollout.status import HostStatus, Row, parse
 

@@ -102,7 +102,7 @@ def _begin(config: pytest.Config) -> Session:
 
 def _check_settings(hosts: Iterable[InventoryHost], name: str) -> None:
     """Refuse wrong settings once, before anything connects: else each test would fail of them."""
-    from uplift.settings import from_host
+    from uplift.remote.settings import from_host
 
     found: dict[Problem, None] = {}
     for host in hosts:
