@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from uplift.settings import checked, ending_pyinfra, for_host
 from uplift.spec.app import App
 from uplift.spec.base import near_miss
+from uplift.spec.container.image import Reference
 from uplift.spec.errors import Problem, SettingsError
 
 if TYPE_CHECKING:
@@ -34,6 +35,34 @@ def word(host: Host, name: str, default: str | None = None) -> str:
             else f"pyinfra reads it as {value!r}: quote it, as --data '{name}=\"1.10\"'"
         )
         raise SettingsError([Problem(path=name, text=text, source="--data")])
+
+
+def pinned(host: Host) -> tuple[str, ...]:
+    """Return the images of ``--data pinned=NAME:TAG@sha256:…,…``; none when it was not given.
+
+    Args:
+        host: pyinfra's host.
+
+    Raises:
+        SettingsError: one has no tag or no digest.
+    """
+    if host.data.get("pinned") is None:
+        return ()
+    with ending_pyinfra():
+        found = tuple(word(host, "pinned").split(","))
+        for one in found:
+            if not _whole(one):
+                text = f"images as 'r.example/console:1.4.0@sha256:…', by commas; found {one!r}"
+                raise SettingsError([Problem(path="pinned", text=text, source="--data")])
+        return found
+
+
+def _whole(image: str) -> bool:
+    try:
+        reference = Reference.parse(image)
+    except ValueError:
+        return False
+    return bool(reference.tag and reference.digest)
 
 
 def app_named(host: Host, name: str) -> App | None:

@@ -414,6 +414,24 @@ def test_what_a_builders_word_means_at_the_registry_is_found_out_once_for_all_ho
     assert (other.release, other.app.image) == (way.release, pinned)
 
 
+def test_a_digest_that_was_found_before_the_first_wave_counts_wherever_the_tag_points(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    it, exact = app(proxy="none", drain={}), f"console@{LEFT}"
+    resolved = {exact: Resolved(exact, "digest", LEFT)}
+    monkeypatch.setattr(app_ways, "read", lambda apps: AppState())
+    monkeypatch.setattr(app_ways, "_FOUND", {})
+    monkeypatch.setattr(
+        app_ways.container, "read", lambda wanted: State(docker=True, resolved=resolved)
+    )
+    pinned = [f"r.example/console:1@sha256:{'b' * 64}", f"console:1@{LEFT}"]
+    for to in ("1", "poetry"):
+        way = app_ways.way_back(it, to, pinned)
+        assert way is not None
+        assert way.app.image == exact
+        assert way.release == Release("", {}, "console:1", LEFT, foreign=True)
+
+
 def test_of_two_hosts_that_ask_side_by_side_both_get_what_one_found(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

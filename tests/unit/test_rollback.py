@@ -14,7 +14,7 @@ import pytest
 from uplift.cli import main
 from uplift.remote.connection import Connection
 from uplift.remote.inventory import InventoryHost
-from uplift.rollback import run
+from uplift.rollback import registry, run
 from uplift.rollback.run import READ_LIMIT, Listing, _exit, _read, arrived, roll_back
 from uplift.rollout.run import Request
 from uplift.spec.app import App
@@ -213,6 +213,168 @@ def test_of_a_rollback_that_was_interrupted_what_hosts_serve_now_is_told_if_any_
     )
     assert found.exit_code is Exit.INTERRUPTED
     assert [arrived(one) for one in found.after] == ([True, False] if touched else [])
+
+
+IMAGE = Release("", {}, "r.example/console:1.3.0-poetry", "", foreign=True)
+
+
+@dataclass
+class Tags:
+    """A registry at which a tag is moved after each answer, and what is done with the answers."""
+
+    asked: list[str]
+    done: list[tuple[str, Any]]
+
+    def digest(self, host: InventoryHost, reference: str) -> str:
+        self.asked.append(f"{host.name}: {reference}")
+        if reference.endswith(":none"):
+            raise UpliftError("manifest unknown")
+        return f"sha256:{'bcd'[len(self.asked) - 1] * 64}"
+
+    def look(self, inventory: str, deploys: Any, names: Any, **options: Any) -> Any:
+        self.done.append(("look", options["data"]))
+        return None, [HostPlan(name=name, state="changes") for name in names]
+
+    def dry(self, inventory: str, data: Any, limit: Any) -> int:
+        self.done.append(("dry", data))
+        return 0
+
+    def begin(self, request: Request, tell: Any) -> SimpleNamespace:
+        self.done.append(("begin", request.data))
+        return SimpleNamespace(exit_code=Exit.LOCKED)
+
+
+@pytest.fixture
+def tags(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Tags:
+    (tmp_path / "deploys").mkdir()
+    (tmp_path / "deploys/rollback.py").touch()
+    monkeypatch.chdir(tmp_path)
+    made = Tags([], [])
+    monkeypatch.setattr(registry, "_digest", made.digest)
+    monkeypatch.setattr(run, "look", made.look)
+    monkeypatch.setattr(run, "_looked", made.dry)
+    monkeypatch.setattr(run, "begin", made.begin)
+    return made
+
+
+def by_waves(
+    monkeypatch: pytest.MonkeyPatch, chosen: dict[str, Release], dry_run: bool = False
+) -> run.Result:
+    """Go back on hosts one by one, each to what it has chosen."""
+    hosts = [InventoryHost(name) for name in chosen]
+    read = [Listing(name, current=NEW, chosen=one) for name, one in chosen.items()]
+    monkeypatch.setattr(run, "having", lambda *words: [(one, APP) for one in hosts])
+    monkeypatch.setattr(run, "_listed", lambda *words: read)
+    return roll_back(
+        "i.py",
+        "console",
+        "1.3.0-poetry",
+        policy=lambda hosts: Policy(waves=("1",)),
+        tell=lambda one: None,
+        dry_run=dry_run,
+    )
+
+
+def test_what_a_tag_means_at_the_registry_is_asked_once_and_all_waves_get_that_digest(
+    tags: Tags, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = by_waves(monkeypatch, dict.fromkeys("ab", IMAGE))
+    assert tags.asked == ["a: r.example/console:1.3.0-poetry"]
+    digest = f"sha256:{'b' * 64}"
+    # The run's journal has it, so `uplift resume` goes on with it; people read what they typed.
+    data = {
+        "app": "console",
+        "to": "1.3.0-poetry",
+        "pinned": f"r.example/console:1.3.0-poetry@{digest}",
+    }
+    assert tags.done == [("look", data), ("begin", data)]
+    assert [one.chosen for one in result.before] == [replace(IMAGE, digest=digest)] * 2
+    tags.done.clear()
+    by_waves(monkeypatch, dict.fromkeys("ab", IMAGE), dry_run=True)
+    ((what, looked),) = tags.done
+    assert (what, looked["pinned"]) == ("dry", data["pinned"].replace("b" * 64, "c" * 64))
+
+
+def test_each_repository_is_asked_and_hosts_that_have_an_image_keep_theirs(
+    tags: Tags, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = replace(IMAGE, digest=DIGEST, local="sha256:1")
+    other = replace(IMAGE, reference="s.example/console:1.3.0-poetry")
+    result = by_waves(monkeypatch, {"a": there, "b": other, "c": IMAGE, "d": OLD})
+    assert tags.asked == [f"b: {other.reference}", f"c: {IMAGE.reference}"]
+    assert [one.chosen and one.chosen.digest[7:8] for one in result.before] == ["a", "b", "c", "a"]
+    pinned = [f"{IMAGE.reference}@sha256:{'c' * 64}", f"{other.reference}@sha256:{'b' * 64}"]
+    assert tags.done[-1][1]["pinned"] == ",".join(pinned)
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [OLD, replace(IMAGE, local="sha256:1"), replace(IMAGE, reference=f"r.example/c@{DIGEST}")],
+)
+def test_no_registry_is_asked_for_what_is_on_the_host_or_named_by_its_digest(
+    chosen: Release, tags: Tags, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_waves(monkeypatch, dict.fromkeys("ab", chosen))
+    assert tags.asked == []
+    assert "pinned" not in tags.done[-1][1]
+
+
+def test_nothing_is_begun_for_a_tag_that_the_registry_does_not_have(
+    tags: Tags, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    none = replace(IMAGE, reference="r.example/console:none")
+    result = by_waves(monkeypatch, {"a": none, "b": OLD})
+    assert (result.exit_code, tags.done) == (Exit.FAILED, [])
+    said = "r.example/console:none is not on the host, and cannot be had: manifest unknown"
+    assert [one.error for one in result.before] == [said, ""]
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("tag r.example/console:1.3.0-poetry 404 \nend", "the registry has no such image"),
+        ("tag r.example/console:1.3.0-poetry 000 \nend", r"no answer \(status 000\)"),
+        ("", "a: what the host said about its registry was cut off"),
+        (None, "a: no route"),
+    ],
+)
+def test_why_a_tag_cannot_be_had_is_said(
+    lines: str | None, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Fleet:
+        """One host, which cannot be reached where it has nothing to say."""
+
+        def __init__(self, hosts: Any) -> None:
+            self.unreachable = {} if lines is not None else {"a": UpliftError("a: no route")}
+
+        def __enter__(self) -> Fleet:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            """Nothing is open."""
+
+        def each(self, step: Any) -> dict[str, Any]:
+            return {} if lines is None else {"a": step(Said(lines, "a"))}
+
+    monkeypatch.setattr(registry, "Fleet", Fleet)
+    with pytest.raises(UpliftError, match=said):
+        registry._digest(InventoryHost("a"), IMAGE.reference)
+
+
+def test_an_image_that_is_on_the_host_is_told_from_one_that_only_the_registry_has() -> None:
+    tags = json.dumps([IMAGE.reference])
+    lines = ["busy", f"image sha256:1 2026 {tags} [] {{}}", "end"]
+    for said, known in (("\n".join(lines), "sha256:1"), ("busy\nend", "")):
+        chosen = listing(Said(said), "1.3.0-poetry").chosen
+        assert chosen == replace(IMAGE, local=known)
+
+
+def test_another_image_of_the_same_tag_is_not_what_was_asked_for() -> None:
+    wanted = replace(IMAGE, digest=DIGEST)
+    served = release(3, of=IMAGE.reference, reference=IMAGE.reference, foreign=True)
+    assert arrived(Listing("a", current=served, chosen=wanted))
+    moved = replace(served, digest=f"sha256:{'b' * 64}")
+    assert not arrived(Listing("a", current=moved, chosen=wanted))
 
 
 @dataclass

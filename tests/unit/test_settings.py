@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pyinfra.api import Inventory
 
 from uplift import settings as module
-from uplift.given import apps_of
+from uplift.given import apps_of, pinned
 from uplift.secrets import MissingSecretError
 from uplift.settings import (
     BLOCKS,
@@ -211,6 +211,21 @@ def given_apps(**data: Any) -> Any:
         "app-1"
     )
     return [(app.name, app.image) for app in apps_of(host)]
+
+
+def given_images(**data: Any) -> tuple[str, ...]:
+    """Return what a deploy file gets of images that were found before."""
+    return pinned(Inventory((["app-1"], {}), override_data=data).get_host("app-1"))
+
+
+def test_data_names_images_that_were_found_before_by_tag_and_digest() -> None:
+    digest = f"sha256:{'a' * 64}"
+    assert given_images() == ()
+    both = (f"r.example:5000/console:1@{digest}", f"web:2@{digest}")
+    assert given_images(pinned=",".join(both)) == both
+    for wrong in ("console:1", f"console@{digest}", "Console!", both[0] + ","):
+        with pytest.raises(SettingsError, match="images as 'r"):
+            given_images(pinned=wrong)
 
 
 def test_data_chooses_one_application_and_another_tag_of_its_image() -> None:

@@ -32,12 +32,30 @@ ask() {
 """
 )
 
-_READ = (
-    r"""
+_HEAD = r"""
 export LC_ALL=C PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin" HOME=/root
 umask 077
 exec </dev/null
 """
+
+_EACH = r"""
+while [ "$#" -ge 2 ]; do
+  answer=$(ask "$1" "$2") || :
+  code=${answer##*
+}
+  echo "tag $1 ${code:-000} $(printf %s "${answer%
+*}" | pack)"
+  shift 2
+done
+echo end
+"""
+
+RESOLVE = _HEAD + ASK + _EACH
+"""Say what references mean at their registries. Arguments: REFERENCE REGISTRY, as often as wanted;
+``spec.images.parse`` reads the answer."""
+
+_READ = (
+    _HEAD
     + job.settled("images")
     + ASK
     + r"""
@@ -52,16 +70,8 @@ docker buildx version >/dev/null 2>&1 ||
 [ "$1" != platforms ] || echo "platforms $(docker buildx inspect default 2>/dev/null |
   sed -n 's/^Platforms: *//p' | tr -d ' *')"
 shift
-while [ "$#" -ge 2 ]; do
-  answer=$(ask "$1" "$2") || :
-  code=${answer##*
-}
-  echo "tag $1 ${code:-000} $(printf %s "${answer%
-*}" | pack)"
-  shift 2
-done
-echo end
 """
+    + _EACH
 )
 
 

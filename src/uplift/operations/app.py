@@ -269,11 +269,14 @@ def _limit(app: App) -> int:
 
 
 @operation()
-def rolled_back(app: App, to: str = "previous") -> Generator[StringCommand, None, None]:
+def rolled_back(
+    app: App, to: str = "previous", pinned: Sequence[str] = ()
+) -> Generator[StringCommand, None, None]:
     """Go back to a release as it was: image, settings, environment, own files, own secrets.
 
     + app: its settings today; what is not part of a release (its name, its slots) comes from here
     + to: ``previous``, a builder (``poetry``, ``uv``), a release's id, a tag or a digest
+    + pinned: what was found at registries before, by tag and digest: these are not asked again
 
     Nothing is asked of a registry when the image is on the host. An image that another tool left,
     on the host or at the registry, is taken over: it runs with the settings of today, and is
@@ -287,7 +290,7 @@ def rolled_back(app: App, to: str = "previous") -> Generator[StringCommand, None
     """
     try:
         key = fingerprint_key()
-        way = way_back(app, to)
+        way = way_back(app, to, pinned)
     except (UpliftError, NotFoundError) as error:
         yield script.refuse(str(error))
         return

@@ -17,7 +17,7 @@ from uplift.operations.haproxy import read as read_file
 from uplift.secrets import fingerprint_key, require
 from uplift.spec.app import lasting as reasons
 from uplift.spec.app.adopted import adoptable
-from uplift.spec.app.foreign import at_registry, foreign, newest
+from uplift.spec.app.foreign import at_registry, foreign, newest, pinned_at
 from uplift.spec.app.lasting import unheld
 from uplift.spec.app.models import BUILDERS, SLOTS, App
 from uplift.spec.app.plan import Todo, plan
@@ -91,12 +91,13 @@ class Way:
     values: Values
 
 
-def way_back(app: App, to: str) -> Way | None:
+def way_back(app: App, to: str, pinned: Sequence[str] = ()) -> Way | None:
     """Find a release on the host, and prove that it is whole; nothing is changed.
 
     Args:
         app: its settings today.
         to: as for ``rolled_back``.
+        pinned: as for ``rolled_back``.
 
     Returns:
         The way, or None when the host could not be read.
@@ -119,7 +120,7 @@ def way_back(app: App, to: str) -> Way | None:
         way, why = None, ""
         # Of a release whose record is damaged, the image alone is not what was asked for.
         if not isinstance(error, DamagedError):
-            way, why = _foreign_way(app, to, found)
+            way, why = _foreign_way(app, to, found, pinned)
         if way:
             return way
         unread = found.broken.get(app.name, ())
@@ -139,10 +140,12 @@ def way_back(app: App, to: str) -> Way | None:
 
 _FOUND: dict[tuple[str, str, str], Release] = {}
 """What words mean at registries, by application, its repository and the word: it is found out once,
-for all hosts of a run."""
+for all hosts of a run of pyinfra."""
 
 
-def _foreign_way(app: App, to: str, found: AppState) -> tuple[Way | None, str]:
+def _foreign_way(
+    app: App, to: str, found: AppState, pinned: Sequence[str]
+) -> tuple[Way | None, str]:
     """Find an image that another tool left: on the host, else at the registry.
 
     Nothing but the image is known of such a release, so it runs with the settings of today.
@@ -152,18 +155,18 @@ def _foreign_way(app: App, to: str, found: AppState) -> tuple[Way | None, str]:
     """
     name = Reference.parse(app.image).name
     image = foreign(app, to, found.images, app.builder_tags)
-    known = None if image else _FOUND.get((app.name, name, to))
+    known = None if image else _known(app, to, pinned)
     if image:
-        reference, pinned = image.called(app, to), image.pinned(app, to)
+        reference, exact = image.called(app, to), image.pinned(app, to)
     elif known:
-        reference, pinned = known.reference, f"{name}@{known.digest}"
+        reference, exact = known.reference, f"{name}@{known.digest}"
     else:
         reference, why = _at_registry(app, to)
-        pinned = reference
+        exact = reference
         if not reference:
             return None, why
     (today,) = whole([app])
-    wanted = today.model_copy(update={"image": pinned})
+    wanted = today.model_copy(update={"image": exact})
     state = container.read(containers([wanted])[:1])
     if state is None:
         return None, ""
@@ -171,10 +174,18 @@ def _foreign_way(app: App, to: str, found: AppState) -> tuple[Way | None, str]:
     if resolved.how == "failed" or (resolved.how == "digest" and resolved.trouble):
         return None, f"; {reference} is not to be had: {resolved.trouble}"
     release = Release("", {}, reference, resolved.digest, foreign=True)
-    if not image and release != _FOUND.setdefault((app.name, name, to), release):
+    if not (image or known) and release != _FOUND.setdefault((app.name, name, to), release):
         # Hosts are asked side by side, and the tag has moved meanwhile.
-        return _foreign_way(app, to, found)
+        return _foreign_way(app, to, found, pinned)
     return Way(release, wanted, require(wanted)), ""
+
+
+def _known(app: App, to: str, pinned: Sequence[str]) -> Release | None:
+    """Return what a word was found to mean at the registry, by this run or before it."""
+    reference, digest = pinned_at(app, pinned)
+    if digest:
+        return Release("", {}, reference, digest, foreign=True)
+    return _FOUND.get((app.name, Reference.parse(app.image).name, to))
 
 
 def _at_registry(app: App, to: str) -> tuple[str, str]:
@@ -185,7 +196,7 @@ def _at_registry(app: App, to: str) -> tuple[str, str]:
     return ("", "") if said is None else newest(app, to, said)
 
 
-def check_way_back(app: App, to: str, *, schema: bool = True) -> None:
+def check_way_back(app: App, to: str, *, schema: bool = True, pinned: Sequence[str] = ()) -> None:
     """Prove on a host that a rollback is possible, in a deploy file, before any host is touched.
 
     Its record is whole, its image is here or can be pulled, disk and port are free, and the
@@ -196,12 +207,13 @@ def check_way_back(app: App, to: str, *, schema: bool = True) -> None:
         app: its settings today.
         to: as for ``rolled_back``.
         schema: ask the application, where its settings say how.
+        pinned: as for ``rolled_back``.
 
     Raises:
         UpliftError: it is not possible, and why.
     """
     try:
-        way = way_back(app, to)
+        way = way_back(app, to, pinned)
         if way is None:
             return
         state = container.read(containers([way.app]))

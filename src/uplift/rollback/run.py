@@ -16,6 +16,7 @@ from uplift.remote.applications import having
 from uplift.remote.connection import Connection
 from uplift.remote.fleet import Fleet
 from uplift.remote.inventory import InventoryHost, exactly
+from uplift.rollback import registry
 from uplift.rollout.engine import Tell
 from uplift.rollout.plan import look
 from uplift.rollout.run import Request, begin, waves
@@ -141,11 +142,13 @@ def roll_back(
     data = {"app": app, "to": to, **({} if schema else {"schema": "ignore"})}
     request = Request(inventory, hosts, (DEPLOY,), policy(hosts), names, data)
     count = len(waves(request))
-    before = tuple(_listed(apps, to))
+    before = _resolved(hosts, _listed(apps, to))
     if not all(one.reached for one in before):
         return Result(before, (), Exit.HELD)
     if any(one.error for one in before):
         return Result(before, (), Exit.FAILED)
+    data |= registry.pinned([one.chosen for one in before if one.chosen])
+    request = replace(request, data=data)
     if dry_run:
         code = _looked(inventory, data, limit)
         return Result(before, (), Exit(code) if code in set(Exit) else Exit.FAILED)
@@ -162,6 +165,20 @@ def roll_back(
         replace(now, chosen=was.chosen) for was, now in zip(before, _listed(apps), strict=True)
     )
     return Result(before, after, code if said else _exit(before, after, code))
+
+
+def _resolved(hosts: Sequence[InventoryHost], before: Sequence[Listing]) -> tuple[Listing, ...]:
+    """Find out what a tag means that only the registry has, unless nothing is begun anyway."""
+    if any(one.error for one in before):
+        return tuple(before)
+    said = registry.resolved(hosts, {one.host: one.chosen for one in before if one.chosen})
+    return tuple(_with(one, said.get(one.host, one.chosen)) for one in before)
+
+
+def _with(one: Listing, said: Release | str | None) -> Listing:
+    if isinstance(said, str):
+        return replace(one, chosen=None, error=said)
+    return replace(one, chosen=said)
 
 
 def _ask(request: Request) -> None:
@@ -205,7 +222,8 @@ def _same(current: Release | None, wanted: Release | None) -> bool:
     if wanted is None or current is None:
         return current is wanted
     if not wanted.id:  # an image alone
-        return current.reference == wanted.reference
+        alike = wanted.digest in ("", current.digest)
+        return alike and current.reference == wanted.reference
     # Two releases may have one image: what differs is in their settings.
     origin = wanted.of or wanted.id
     return origin in (current.id, current.of) or _alike(current, wanted)
@@ -250,15 +268,18 @@ def _read(connection: Connection, app: App, to: str) -> Listing:
         return replace(listing, error=str(error))
     except NotFoundError as error:
         image = foreign(app, to, state.images, app.builder_tags)
-        # Whether the registry has it, the deploy asks on each host before it begins.
+        # Whether the registry has it is asked when all hosts are known.
         reference = image.called(app, to) if image else at_registry(app, to)
         why = ""
         if not reference and to in BUILDERS:
             reference, why = _built(connection, app, to)
         if not reference:
             return replace(listing, error=f"{error}{why}")
-        digest = image.pinned(app, to).rpartition("@")[2] if image else ""
-        return replace(listing, chosen=Release("", {}, reference, digest, foreign=True))
+        release = Release("", {}, reference, "", foreign=True)
+        if image:
+            digest = Reference.parse(image.pinned(app, to)).digest
+            release = replace(release, digest=digest, local=image.id)
+        return replace(listing, chosen=release)
 
 
 def _built(connection: Connection, app: App, to: str) -> tuple[str, str]:

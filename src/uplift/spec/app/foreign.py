@@ -112,6 +112,22 @@ def at_registry(app: App, to: str) -> str:
     return f"{name}:{to}"
 
 
+def pinned_at(app: App, pinned: Iterable[str]) -> tuple[str, str]:
+    """Return reference and digest of an application's image that was found at the registry before.
+
+    Args:
+        app: whose repository it is of.
+        pinned: images by tag and digest, of any repository.
+
+    Raises:
+        ValueError: one of them is no reference.
+    """
+    for one in map(Reference.parse, pinned):
+        if one.name == Reference.parse(app.image).name:
+            return f"{one.name}:{one.tag}", one.digest
+    return "", ""
+
+
 def newest(app: App, to: str, said: Tagged) -> tuple[str, str]:
     """Return the reference of the newest image at a registry that a tool built, or nothing and why.
 
