@@ -76,6 +76,7 @@ def test_what_is_planted_in_a_layer_is_found_with_its_path(tmp_path: Path, mode:
         ("opt__token", TOKEN.encode()),
         ("root__DOTnetrc", b"machine"),
     ],
+    ids=["secret", "token", "file"],
 )
 def test_one_alone_is_found_too(tmp_path: Path, name: str, content: bytes) -> None:
     found, _ = said(tmp_path, archive(tmp_path, PACKED, **{name: content}))
