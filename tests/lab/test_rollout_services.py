@@ -106,6 +106,6 @@ def test_what_an_influxdb_holds_is_not_put_back_and_said_before_anything_is_done
     assert (code, result["outcome"]) == (3, "held"), result
     (said,) = result["hosts"]
     assert said["step"] == "not-reverted"
-    assert "InfluxDB" in said["words"]
+    assert f"container {INFLUXDB}: its tokens and users" in said["words"]
     assert "INFLUXD_LOG_LEVEL=warn" in influxdb.sh(f"{SEEN} {INFLUXDB}")
     assert influxdb.write() == "204"
