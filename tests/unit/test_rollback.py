@@ -262,7 +262,8 @@ def by_waves(
 ) -> run.Result:
     """Go back on hosts one by one, each to what it has chosen."""
     hosts = [InventoryHost(name) for name in chosen]
-    read = [Listing(name, current=NEW, chosen=one) for name, one in chosen.items()]
+    why = "no good release is meant"
+    read = [Listing(name, current=NEW, chosen=one, unrecorded=why) for name, one in chosen.items()]
     monkeypatch.setattr(run, "having", lambda *words: [(one, APP) for one in hosts])
     monkeypatch.setattr(run, "_listed", lambda *words: read)
     return roll_back(
@@ -326,7 +327,7 @@ def test_nothing_is_begun_for_a_tag_that_the_registry_does_not_have(
     result = by_waves(monkeypatch, {"a": none, "b": OLD})
     assert (result.exit_code, tags.done) == (Exit.FAILED, [])
     said = "r.example/console:none is not on the host, and cannot be had: manifest unknown"
-    assert [one.error for one in result.before] == [said, ""]
+    assert [one.error for one in result.before] == [f"no good release is meant; {said}", ""]
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,7 @@ class Listing:
         current: the release that serves.
         chosen: the release that was asked for.
         error: why it cannot be had, or the host not be read.
+        unrecorded: why an image was looked for: no release of the host is meant.
         reached: the host could be read.
     """
 
@@ -54,6 +55,7 @@ class Listing:
     current: Release | None = None
     chosen: Release | None = None
     error: str = ""
+    unrecorded: str = ""
     reached: bool = True
 
 
@@ -177,7 +179,7 @@ def _resolved(hosts: Sequence[InventoryHost], before: Sequence[Listing]) -> tupl
 
 def _with(one: Listing, said: Release | str | None) -> Listing:
     if isinstance(said, str):
-        return replace(one, chosen=None, error=said)
+        return replace(one, chosen=None, error=f"{one.unrecorded}; {said}")
     return replace(one, chosen=said)
 
 
@@ -279,7 +281,7 @@ def _read(connection: Connection, app: App, to: str) -> Listing:
         if image:
             digest = Reference.parse(image.pinned(app, to)).digest
             release = replace(release, digest=digest, local=image.id)
-        return replace(listing, chosen=release)
+        return replace(listing, chosen=release, unrecorded=str(error))
 
 
 def _built(connection: Connection, app: App, to: str) -> tuple[str, str]:
