@@ -41,8 +41,10 @@ for app do
       "$(printf %s "${{file##*/}}" | pack)"
   done
 done
-format='image {{{{.Id}}}} {{{{.Created}}}} {{{{json .RepoTags}}}} {{{{json .RepoDigests}}}}'
-format="$format {{{{json .Config.Labels}}}}"
+# A field that one image does not have, as the time of one without layers, is an error for all.
+format='image {{{{.Id}}}} {{{{or (index . "Created") "-"}}}} {{{{json (index . "RepoTags")}}}}'
+format="$format "'{{{{json (index . "RepoDigests")}}}} {{{{with index . "Config"}}}}'
+format="$format"'{{{{json (index . "Labels")}}}}{{{{else}}}}null{{{{end}}}}'
 dk() {{ timeout 60 docker -H unix:///var/run/docker.sock "$@" 2>/dev/null; }}
 # A name that is no container's is an error, and the others are told all the same.
 [ -z "$slots" ] || dk inspect --type container $slots --format \

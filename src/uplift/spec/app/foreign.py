@@ -23,7 +23,7 @@ class HostImage:
 
     Args:
         id: of it.
-        created: when it was built, as Docker tells it; sorts by age.
+        created: when it was built, as Docker tells it, or ``-``; sorts by age.
         tags: its names.
         digests: what registries call it.
         builder: what built it, from its label; else empty.
