@@ -135,6 +135,13 @@ def rotating(
     yield it
     app.clean()
     app.sh(f"docker images -q {OWN} | sort -u | xargs -r docker rmi -f", check=False)
+    # Nobody else knows the passwords of the services by now.
+    box.sh(
+        "docker ps -aq --filter label=io.uplift.managed | xargs -r docker rm -f -v;"
+        "docker volume ls -q | xargs -r docker volume rm;"
+        "rm -rf /var/lib/uplift/containers /etc/uplift/registry /etc/uplift/secrets",
+        check=False,
+    )
     patch.undo()
 
 
