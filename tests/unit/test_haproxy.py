@@ -195,9 +195,12 @@ def test_files_that_a_change_wrote_and_did_not_come_to_load_are_loaded() -> None
     config = text(app(), console="green")
     config64 = base64.b64encode(config.encode()).decode()
     page64 = base64.b64encode(page(None).encode()).decode()
-    lines = [
-        *(line.replace("socat", "socat installed").replace("inactive", "active") for line in LINES),
-    ]
+    lines = (
+        "\n".join(LINES)
+        .replace("socat", "socat installed")
+        .replace("inactive", "active")
+        .split("\n")
+    )
     lines[-1:] = [f"config {config64}", f"page {page64}", "changing", "end"]
     todo = plan(haproxy(), parse(lines), config, page(None), {}, "salt")
     assert todo.why == ("loaded, which a change that was cut off had left out",)

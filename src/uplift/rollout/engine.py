@@ -413,22 +413,24 @@ class Engine:
             words = "; ".join(f"{name}: {why}" for name, why in self.lock.trouble.items())
             raise Stop("lock-lost", words)
 
-    def mark(self, names: Sequence[str], *steps: HostStep) -> None:
+    def mark(self, names: Sequence[str], *steps: HostStep) -> Mapping[str, UpliftError]:
         """Write steps into the records of hosts; a host that does not answer is told of.
 
         Args:
             names: of hosts.
             steps: that they have come to, in order.
-        """
-        for name, error in self._marked(names, *steps).items():
-            self.tell({"kind": "warning", "host": name, "words": str(error)})
 
-    def _mark_held(self, names: Sequence[str], *steps: HostStep) -> None:
-        """Do the same, and stop where a host says that another run has it."""
+        Returns:
+            The hosts that have not taken them, and why.
+        """
         problems = self._marked(names, *steps)
         for name, error in problems.items():
             self.tell({"kind": "warning", "host": name, "words": str(error)})
-        _check_refused(map(str, problems.values()))
+        return problems
+
+    def _mark_held(self, names: Sequence[str], *steps: HostStep) -> None:
+        """Do the same, and stop where a host says that another run has it."""
+        _check_refused(map(str, self.mark(names, *steps).values()))
 
     def _marked(self, names: Sequence[str], *steps: HostStep) -> Mapping[str, UpliftError]:
         """Write steps into the records of hosts; return those that have not taken them, and why."""
