@@ -225,6 +225,11 @@ def files_of(names: Iterable[str], groups: Sequence[str], inventory: str) -> dic
 
     A name that a group's file sets and the inventory names too is shown with both: it may be data
     of the host itself.
+
+    Args:
+        names: of the host's data.
+        groups: of the host, in pyinfra's order.
+        inventory: the inventory file, or what else pyinfra takes.
     """
     file = Path(inventory)
     own = _words(file) if file.is_file() else frozenset()

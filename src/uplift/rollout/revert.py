@@ -61,10 +61,11 @@ def _put_back(engine: Engine, waves: Sequence[Sequence[str]]) -> bool:
     whole = True
     for number, hosts in enumerate(waves, start=1):
         touched = [name for name in hosts if name in engine.run.touched]
-        if touched and engine.interrupts.asked.is_set():
+        if not touched:
+            continue
+        if engine.interrupts.asked.is_set():
             raise Stop("interrupted", f"interrupted before {', '.join(touched)} were put back")
-        if touched:
-            whole = _tried(engine, number, touched) and whole
+        whole = _tried(engine, number, touched) and whole
     return whole
 
 
