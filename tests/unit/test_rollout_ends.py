@@ -21,11 +21,12 @@ from uplift.cli.rollout import shown as show
 from uplift.cli.rollout import table
 from uplift.remote.inventory import InventoryHost
 from uplift.remote.unreachable import Reason, Unreachable
-from uplift.rollout import revert
+from uplift.rollout import ends, revert, waves
 from uplift.rollout import run as runs
-from uplift.rollout.engine import Engine, Stop
+from uplift.rollout.engine import Engine
 from uplift.rollout.journal import Journal, records
 from uplift.rollout.ready import _LOOK
+from uplift.rollout.stop import Stop
 from uplift.spec.errors import Exit, UpliftError, UsageError
 from uplift.spec.rollout.gate import Comparison, Failure
 from uplift.spec.rollout.lock import REFUSED
@@ -303,7 +304,7 @@ def test_what_failed_halfway_and_has_no_way_back_is_not_called_as_before(
     with begun(tmp_path, *steps) as journal:
         engine = box(journal, on_failure="revert-fleet")
         one = HostOutcome("h1", State.FAILED, failed[0], "bad", failed=tuple(failed))
-        engine._record(["h1"], Outcome({"h1": one}, 1, 0.0))
+        waves._record(engine, ["h1"], Outcome({"h1": one}, 1, 0.0))
         journal.write("interrupted", reason="change_failed", words="h1: bad")
         engine.fleet.each = lambda step: {"h1": ()}  # type: ignore[method-assign,assignment]
         result = carried(engine, monkeypatch)
@@ -376,7 +377,7 @@ def test_at_the_end_operations_that_changed_something_and_what_gates_found_are_n
         engine = box(journal)
         monkeypatch.setattr("uplift.rollout.marks.append", append)
         monkeypatch.setattr(engine, "serving", lambda: serves)
-        result = runs._end(engine, "held", Exit.HELD, "enough")
+        result = ends.end(engine, "held", Exit.HELD, "enough")
     assert show(result, want_json=False) is Exit.HELD
     gate = {"new": [], "old": 1, "mended": 0, "flaky": ["h1 uv: test_slow"]}
     (ledger,) = written
@@ -416,7 +417,7 @@ def test_the_exit_code_stays_that_of_the_run_where_nobody_reads_any_more(want_js
     os.close(reading)
     code = (
         "from uplift.cli import main, rollout\n"
-        "from uplift.rollout.run import Result\n"
+        "from uplift.rollout.ends import Result\n"
         "from uplift.spec.rollout.journal import Run\n"
         "held = Result(Run(id='r1', outcome='held', exit_code=130), {}, 'interrupted')\n"
         f"main.run = lambda: rollout.shown(held, {want_json})\n"
@@ -560,7 +561,7 @@ def test_where_every_host_of_a_wave_has_failed_nobody_says_that_the_gate_is_good
 ) -> None:
     with begun(tmp_path) as journal:
         engine = box(journal, gate=["tests/verify"])
-        assert engine._judge(1, [], (), "after") == []
+        assert waves._judge(engine, 1, [], (), "after") == []
         assert [one["kind"] for one in records(journal.folder)] == ["begun"]
 
 
@@ -592,8 +593,8 @@ def test_hosts_are_told_that_they_are_verified_before_they_bake(
         engine = box(journal, bake=bake, gate=["tests"])
         found = marked(engine, monkeypatch)
         monkeypatch.setattr(engine.gate, "failures", lambda *given: ())
-        monkeypatch.setattr("uplift.rollout.engine.BAKE_PAUSE", 0.1)
-        engine._wave(1, ["h1"])
+        monkeypatch.setattr("uplift.rollout.waves.BAKE_PAUSE", 0.1)
+        waves._wave(engine, 1, ["h1"])
     assert [kinds for _, kinds in found] == [["intent"], ["done"], *marks]
     kinds = [one["kind"] for one in records(journal.folder)]
     first = kinds.index("gate")
@@ -642,7 +643,7 @@ def test_a_host_that_cannot_take_the_intent_is_not_changed(
             engine, "apply", lambda hosts, *given, **more: changed.extend(hosts) or good(hosts)
         )
         marked(engine, monkeypatch, h1=error)
-        engine._wave(1, ["h1", "h2"])
+        waves._wave(engine, 1, ["h1", "h2"])
     assert changed == ["h2"]
     run = engine.run
     assert (run.hosts, run.words) == ({"h1": step, "h2": "committed"}, {"h1": str(error)})
@@ -662,8 +663,8 @@ def test_where_no_host_can_take_the_intent_nothing_is_run_and_nothing_put_back(
         monkeypatch.setattr(engine, "apply", lambda *given, **more: pytest.fail("changed"))
         marked(engine, monkeypatch, h1=FULL)
         with pytest.raises(Stop) as stopped:
-            engine._wave(1, ["h1"])
-        assert runs._answer(engine, stopped.value) == ("refused", Exit.FAILED)
+            waves._wave(engine, 1, ["h1"])
+        assert ends._answer(engine, stopped.value) == ("refused", Exit.FAILED)
     assert stopped.value.kind == "change_failed"
 
 
@@ -676,7 +677,7 @@ def test_who_may_not_write_the_intent_has_lost_the_lock(
         marked(engine, monkeypatch, h1=refused)
         monkeypatch.setattr(engine, "apply", lambda *given, **more: pytest.fail("changed"))
         with pytest.raises(Stop, match="r2 has it") as stopped:
-            engine._wave(1, ["h1"])
+            waves._wave(engine, 1, ["h1"])
     assert stopped.value.kind == "lock-lost"
 
 
@@ -726,7 +727,7 @@ def test_many_hosts_take_as_many_steps_each_as_few_and_no_more_commands_one_afte
             monkeypatch.setattr(
                 "uplift.rollout.marks.append", lambda *given: asked.append(given) or {}
             )
-            engine.waves()
+            waves.carry_out(engine)
         return len(synced), len(list(records(journal.folder))), len(asked)
 
     few, many = counted(20), counted(200)

@@ -21,9 +21,9 @@ from uplift.cli.main import run
 from uplift.cli.watching import watch
 from uplift.controller import person
 from uplift.remote.inventory import InventoryHost, select
-from uplift.rollout import hooks, inputs
+from uplift.rollout import hooks, inputs, waves
 from uplift.rollout.approval import approve
-from uplift.rollout.engine import Engine, Stop
+from uplift.rollout.engine import Engine
 from uplift.rollout.gate import Gate
 from uplift.rollout.inputs import fingerprint
 from uplift.rollout.journal import (
@@ -35,6 +35,7 @@ from uplift.rollout.journal import (
     read,
 )
 from uplift.rollout.run import abort
+from uplift.rollout.stop import Stop
 from uplift.secrets.providers import variable
 from uplift.spec.errors import Exit, UpliftError, UsageError
 from uplift.spec.rollout.policy import Hook, Policy
@@ -220,12 +221,12 @@ def test_hosts_that_failed_in_an_earlier_attempt_cost_no_budget_before_they_are_
         journal.write("failed", host="h2", words="no space", changed=[])
         one = engine(journal, Policy.parse({"budget": {"change_failed": 1}}, path="rollout"))
         with pytest.raises(Stop, match="h1: no space; h2: no space"):
-            one._spend()
+            waves._spend(one)
         journal.write("resumed", by="me")
         journal.write("done", host="h1", changed=[])
-        one._spend()
+        waves._spend(one)
         journal.write("failed", host="h2", words="no space", changed=[])
-        one._spend()
+        waves._spend(one)
 
 
 def test_a_process_that_takes_a_run_keeps_what_the_one_before_wrote_last(

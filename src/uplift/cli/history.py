@@ -13,8 +13,8 @@ from rich.table import Table
 from uplift.cli.output import as_json, error, results
 from uplift.cli.rollout import conclude
 from uplift.cli.watching import denied, words
+from uplift.rollout.ends import Result
 from uplift.rollout.journal import all_runs, found, read, records
-from uplift.rollout.run import Result
 from uplift.spec.errors import Exit
 from uplift.spec.rollout.gate import summary
 from uplift.spec.rollout.journal import Run

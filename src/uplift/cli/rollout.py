@@ -18,7 +18,8 @@ from uplift.cli.plan import pairs
 from uplift.cli.policy import policy as policy_of
 from uplift.cli.watching import said, watch
 from uplift.remote import inventory as inventories
-from uplift.rollout.run import Request, Result, begin, described, waves
+from uplift.rollout.ends import Result, described
+from uplift.rollout.run import Request, begin, waves
 from uplift.spec.container.image import Reference
 from uplift.spec.errors import Exit, UpliftError, UsageError
 from uplift.spec.rollout import Policy

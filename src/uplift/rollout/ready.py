@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from uplift.remote.connection import Connection
-from uplift.rollout.engine import Engine, Stop
+from uplift.rollout.engine import Engine
+from uplift.rollout.stop import Stop
 from uplift.spec.errors import UpliftError
 from uplift.spec.rollout.plan import HostPlan
 

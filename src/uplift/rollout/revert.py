@@ -9,9 +9,10 @@ from typing import Any
 
 from uplift.facts.kept import READ
 from uplift.remote.connection import Connection
-from uplift.rollout.engine import Engine, Stop, reason
+from uplift.rollout.engine import Engine, reason
 from uplift.rollout.journal import UnwrittenError
 from uplift.rollout.names import BACK
+from uplift.rollout.stop import Stop
 from uplift.spec.errors import Exit, UpliftError
 from uplift.spec.kept import parse
 from uplift.spec.rollout.journal import HostStep

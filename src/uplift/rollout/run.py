@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from uplift.controller import person
 from uplift.remote import inventory as inventories
 from uplift.remote.inventory import InventoryHost
-from uplift.rollout import hooks, marks, revert
+from uplift.rollout import hooks, revert
 from uplift.rollout.access import Attempt, LostError, StaleError, connected
-from uplift.rollout.engine import PLAN, Engine, Stop, Tell
+from uplift.rollout.ends import Result, answered, end, halt, unanswered
+from uplift.rollout.engine import PLAN, Engine, Tell
 from uplift.rollout.gate import Gate
 from uplift.rollout.inputs import fingerprint
 from uplift.rollout.journal import Journal, UnwrittenError
 from uplift.rollout.plan import check_deploys
 from uplift.rollout.ready import ready
-from uplift.rollout.serving import Serving
+from uplift.rollout.stop import Stop
+from uplift.rollout.waves import carry_out
 from uplift.spec.errors import Exit, UpliftError, UsageError
 from uplift.spec.rollout import Policy
-from uplift.spec.rollout.gate import summary
 from uplift.spec.rollout.journal import Run
 from uplift.spec.rollout.plan import Plan
 from uplift.spec.rollout.waves import divided
@@ -49,26 +48,6 @@ class Request:
     limit: tuple[str, ...] = ()
     data: Mapping[str, str] = field(default_factory=dict)
     plan: Plan | None = None
-
-
-@dataclass(frozen=True)
-class Result:
-    """What came of a run.
-
-    Args:
-        run: what its journal tells.
-        serving: what each host serves now, or why that cannot be said.
-        stopped: what ended it before its last wave; empty when nothing did.
-    """
-
-    run: Run
-    serving: Mapping[str, Serving | UpliftError]
-    stopped: str = ""
-
-    @property
-    def exit_code(self) -> Exit:
-        """Return the exit code for ``uplift``."""
-        return Exit(self.run.exit_code if self.run.exit_code is not None else Exit.HELD)
 
 
 def waves(request: Request) -> tuple[tuple[str, ...], ...]:
@@ -180,7 +159,7 @@ def abort(run: str, tell: Tell, *, put_back: bool) -> Result:
         _tell_known(journal.run, tell)
         with connected(journal, _same_hosts(journal.run), tell, "revert") as engine:
             outcome, code = revert.fleet(engine)
-            return _end(engine, outcome, code, "aborted")
+            return end(engine, outcome, code, "aborted")
 
 
 def _tell_known(run: Run, tell: Tell) -> None:
@@ -197,7 +176,7 @@ def _left(journal: Journal, tell: Tell) -> Result:
         with connected(journal, hosts, tell, "leave") as engine:
             lost |= engine.fleet.unreachable
             code = Exit.HELD if journal.run.touched or lost else Exit.DONE
-            return _end(engine, "aborted", code, _abandoned(journal.run, lost))
+            return end(engine, "aborted", code, _abandoned(journal.run, lost))
     except LostError as error:
         words = _abandoned(journal.run, {**lost, **error.hosts})
         journal.write("ended", outcome="aborted", exit_code=int(Exit.HELD), words=words)
@@ -246,21 +225,21 @@ def _carried(
 ) -> Result:
     with connected(journal, hosts, tell, attempt) as engine:
         try:
-            if (stop := _unanswered(engine)) is not None:
-                return _answered(engine, stop)
+            if (stop := unanswered(engine)) is not None:
+                return answered(engine, stop)
             _prepare(engine)
-            engine.waves()
+            carry_out(engine)
         except Stop as stop:
-            return _stopped(engine, stop)
+            return halt(engine, stop)
         except UpliftError as error:
-            return _stopped(engine, Stop("error", str(error)))
+            return halt(engine, Stop("error", str(error)))
         except KeyboardInterrupt:
-            return _stopped(engine, Stop("interrupted", "stopped at once by a second signal"))
+            return halt(engine, Stop("interrupted", "stopped at once by a second signal"))
         left = [name for name, step in engine.run.hosts.items() if step != "committed"]
         if left:
             words = f"every wave was tried; not done: {', '.join(left)}"
-            return _end(engine, "held", Exit.HELD, words)
-        return _end(engine, "done", Exit.DONE, "")
+            return end(engine, "held", Exit.HELD, words)
+        return end(engine, "done", Exit.DONE, "")
 
 
 def _prepare(engine: Engine) -> None:
@@ -285,109 +264,3 @@ def _prepare(engine: Engine) -> None:
         raise Stop("not-ready", str(error)) from None
     except Stop as stop:
         raise Stop("not-ready", stop.words) if stop.kind == "hook" else stop from None
-
-
-def _stopped(engine: Engine, stop: Stop) -> Result:
-    engine.journal.write("interrupted", reason=stop.kind, words=stop.words)
-    engine.tell_hooks("failure", reason=stop.kind, words=stop.words)
-    return _answered(engine, stop)
-
-
-def _unanswered(engine: Engine) -> Stop | None:
-    """Return why the hosts were being put back when the run was killed: that goes on."""
-    begun = engine.run.touched or engine.run.at("reverted")
-    if engine.run.stopped is None or not begun or engine.policy.on_failure == "hold":
-        return None
-    stop = Stop(*engine.run.stopped)
-    return None if stop.asked or stop.early or stop.kind == "stale" else stop
-
-
-def _answered(engine: Engine, stop: Stop) -> Result:
-    try:
-        outcome, code = _answer(engine, stop)
-    except (Stop, KeyboardInterrupt) as asked:
-        # What had stopped the run is still to be answered when it is resumed.
-        words = str(asked) or "stopped at once by a second signal while hosts were put back"
-        return _end(engine, "held", Exit.INTERRUPTED, f"{stop.words}\n{words}")
-    return _end(engine, outcome, code, stop.words)
-
-
-def _answer(engine: Engine, stop: Stop) -> tuple[str, Exit]:
-    """Do what the policy says, and return how the run ends."""
-    touched, on_failure = engine.run.touched, engine.policy.on_failure
-    if stop.kind == "stale":
-        return "held" if touched else "refused", Exit.STALE
-    if stop.kind == "interrupted":
-        return "held", Exit.INTERRUPTED
-    if not touched and not engine.run.at("reverted"):
-        return "refused", Exit.USAGE if stop.kind == "usage" else Exit.FAILED
-    if stop.asked or stop.early or on_failure == "hold":
-        return "held", Exit.HELD
-    return revert.fleet(engine) if on_failure == "revert-fleet" else revert.wave(engine)
-
-
-def _end(engine: Engine, outcome: str, code: Exit, stopped: str) -> Result:
-    """Write down how it ended, here and on the hosts."""
-    serving = engine.serving()
-    engine.tell_hooks("end", outcome=outcome, exit_code=int(code))
-    serves = {name: _plain(found) for name, found in serving.items()}
-    engine.journal.write(
-        "ended", outcome=outcome, exit_code=int(code), words=stopped, serving=serves
-    )
-    run = engine.run
-    record = {
-        "run": run.id,
-        "at": round(time.time(), 3),
-        "actor": run.request["actor"],
-        "deploys": run.request["deploys"],
-        "outcome": outcome,
-        "exit_code": int(code),
-        "lasted": round(run.last - run.began, 1),
-        "took": dict(run.took),
-        "hosts": dict(run.hosts),
-        "changed": {name: list(found) for name, found in run.changed.items()},
-        "gate": summary(run.gates),
-        "serving": serves,
-    }
-    for name, error in marks.append(
-        engine.fleet,
-        run.hosts,
-        marks.LEDGER,
-        [record],
-        engine.lock.shell,
-        run.id if run.over else "",
-    ).items():
-        engine.tell({"kind": "warning", "host": name, "words": str(error)})
-    return Result(run, serving, stopped)
-
-
-def described(result: Result) -> dict[str, Any]:
-    """Return a result as plain data, for ``--json``.
-
-    Args:
-        result: of a run.
-    """
-    run = result.run
-    return {
-        "run": run.id,
-        "outcome": run.outcome,
-        "exit_code": int(result.exit_code),
-        "stopped": result.stopped or None,
-        "gate": summary(run.gates),
-        "hosts": [
-            {
-                "name": name,
-                "step": step,
-                "words": run.words.get(name),
-                "changed": list(run.changed.get(name, ())),
-                "lines": list(run.lines.get(name, ())),
-                "took": run.took.get(name),
-                "serving": _plain(result.serving.get(name)),
-            }
-            for name, step in run.hosts.items()
-        ],
-    }
-
-
-def _plain(found: Serving | UpliftError | None) -> Any:
-    return {"error": str(found)} if isinstance(found, UpliftError) else found
