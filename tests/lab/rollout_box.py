@@ -103,10 +103,11 @@ class Project:
         return str(self.ssh(host, f"sudo sh -c {shlex.quote(script)}", check).stdout).strip()
 
     def locks(self, *standings: str) -> set[str]:
-        """Return the hosts whose locks stand so."""
+        """Return the hosts of these tests whose locks stand so."""
         words = ("lock", "status", "inventories/lab.py", "--json")
         found = json.loads(self.uplift(*words, check=False, cwd=self.folder).stdout)["hosts"]
-        return {one["host"] for one in found if one.get("state") in standings}
+        states = {one["host"]: one.get("state") for one in found}
+        return {name for name in self.names if states[name] in standings}
 
     def versions(self) -> list[str]:
         """Return what each host has."""
