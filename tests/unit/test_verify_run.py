@@ -217,6 +217,30 @@ def test_tests_that_hang_are_ended_when_their_time_is_over(
         verify_run.run(request)
 
 
+def test_a_test_that_hangs_is_named_with_its_host_when_the_time_is_over(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, limit = project / "begun", 0.1
+
+    class Slow(subprocess.Popen[bytes]):
+        """The time begins with the test, however long pytest needs to start."""
+
+        def wait(self, timeout: float | None = None) -> int:
+            while timeout == limit and not begun.exists():
+                time.sleep(0.05)
+            return super().wait(timeout)
+
+    monkeypatch.setattr(subprocess, "Popen", Slow)
+    monkeypatch.setattr(verify_run, "CLEAN_UP_LIMIT", 0.5)
+    test = f"def test_it(host): pathlib.Path({str(begun)!r}).touch(); time.sleep(60)"
+    write(project, "uv", f"import pathlib, time\n{test}")
+    log = project / "log"
+    request = verify_run.Request(INVENTORY, limit=("web-1",), log=log, time_limit=limit)
+    where = r"in tests/verify/test_uv\.py::test_it\[web-1\]"
+    with pytest.raises(UpliftError, match=rf"not done within 0\.1 s, {where}: {log}"):
+        verify_run.run(request)
+
+
 def test_a_machine_without_ssh_is_told_what_to_install(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

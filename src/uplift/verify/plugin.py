@@ -70,7 +70,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
     begun = session.begin(config, worker["uplift"] if worker else None)
     config.stash[_session_key] = begun
-    config.pluginmanager.register(session.Hooks(begun), "uplift-session")
+    config.pluginmanager.register(session.Hooks(begun, config), "uplift-session")
 
 
 def _refuse_lonely_options(config: pytest.Config) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -69,6 +69,15 @@ class Results:
     def dump(self) -> dict[str, Any]:
         """Return plain data."""
         return {"hosts": list(self._hosts.values())}
+
+
+def running(results: Path) -> Path:
+    """Return the file that names the test which has begun last.
+
+    Args:
+        results: file for the results of each host.
+    """
+    return results.with_name(f"{results.name}.running")
 
 
 def subject_of(nodeid: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 from uplift.spec.errors import Exit, UpliftError, UsageError
 from uplift.verify.connection import SHELL
-from uplift.verify.results import OUTCOMES
+from uplift.verify.results import OUTCOMES, running
 
 SUBJECTS = (
     "certificates",
@@ -179,9 +179,11 @@ def _pytest(request: Request, results: Path, complaints: Path) -> int:
             return child.wait(request.time_limit)
         except subprocess.TimeoutExpired:
             _end(child)
+            begun = running(results)
+            where = f", in {begun.read_text()}" if begun.exists() else ""
             limit = f"{request.time_limit:g} s"
             raise UpliftError(
-                f"the tests were not done within {limit}: {log or 'see above'}"
+                f"the tests were not done within {limit}{where}: {log or 'see above'}"
             ) from None
         except KeyboardInterrupt:
             _end(child)

@@ -17,7 +17,7 @@ from uplift.spec.errors import Problem, SettingsError, UpliftError
 from uplift.verify import backend
 from uplift.verify.connection import Connections
 from uplift.verify.plugin import INVENTORY, JSON, LIMIT
-from uplift.verify.results import Results
+from uplift.verify.results import Results, running
 
 if TYPE_CHECKING:
     from uplift.settings import Settings
@@ -139,10 +139,13 @@ class Hooks:
 
     Args:
         session: the hosts.
+        config: pytest's; a worker of xdist writes no results.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, config: pytest.Config) -> None:
         self.session = session
+        target = None if hasattr(config, "workerinput") else config.getoption(JSON)
+        self._target = Path(target) if target else None
         self.results = Results(session.problems(), list(session.connections.by_name))
 
     @pytest.hookimpl(optionalhook=True)
@@ -194,6 +197,11 @@ class Hooks:
             item.warn(pytest.PytestWarning(f"hosts({name!r}): no such group or host{hint}"))
         return tuple(names)
 
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """Write down which test begins: of one that hangs nothing else would tell its host."""
+        if self._target:
+            running(self._target).write_text(nodeid)
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Count a result under its host and subject."""
         self.results.add(report)
@@ -201,10 +209,9 @@ class Hooks:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write the results of each host, once all are known."""
-        target = session.config.getoption(JSON)
-        if target and not hasattr(session.config, "workerinput"):
+        if self._target:
             document = {"inventory": session.config.getoption(INVENTORY), **self.results.dump()}
-            Path(target).write_text(json.dumps(document, indent=2) + "\n")
+            self._target.write_text(json.dumps(document, indent=2) + "\n")
 
 
 def matches(host: InventoryHost, names: Iterable[str]) -> bool:
