@@ -11,6 +11,7 @@ import secrets as random
 import shlex
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,12 +49,44 @@ mark() {{
 }}
 """
 
+SMALL = "/srv/uplift-small"
+"""Docker's folder while its disk is small."""
+
+_MOVE = (
+    "set -e; systemctl reset-failed docker; systemctl stop docker.socket docker;"
+    "{0}; systemctl start docker; docker version >/dev/null"
+)
+_MOUNT = (
+    f"mkdir -p {SMALL}; mount -t tmpfs -o size={{0}} tmpfs {SMALL};"
+    "cp -a /etc/docker/daemon.json /run/uplift-daemon.json;"
+    f'sed -i \'s|^{{{{|{{{{"data-root": "{SMALL}",|\' /etc/docker/daemon.json'
+)
+_AWAY = (
+    f"mv /run/uplift-daemon.json /etc/docker/daemon.json; umount -R {SMALL} || umount -l {SMALL}"
+)
+
 # Two servers at once, were it for a second, leave a line.
 WATCH = """
 while sleep 0.5; do
   [ "$(pgrep -xc redis-server)" -lt 2 ] || ps -C redis-server -o pid,args >>/run/uplift-two-servers
 done
 """
+
+
+@contextmanager
+def small_disk(sh: Callable[[str], str], size: str) -> Iterator[None]:
+    """Let Docker have an empty, small file system for a while.
+
+    Args:
+        sh: runs a script as root.
+        size: as for the mount option of tmpfs.
+    """
+    sh(_MOVE.format(_MOUNT.format(size)))
+    try:
+        assert sh("docker info -f '{{.DockerRootDir}}'") == SMALL
+        yield
+    finally:
+        sh(_MOVE.format(_AWAY))
 
 
 def at(point: str, what: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,6 +15,7 @@ import docker
 import pytest
 from tests.lab.app_box import REPOSITORY, Run, Site
 from tests.lab.conftest import SCRIPTS, run
+from tests.lab.container_box import SMALL, small_disk
 
 pytest_plugins = ["tests.lab.app_box"]
 pytestmark = pytest.mark.slow
@@ -159,6 +161,30 @@ def test_without_image_and_registry_it_is_said_before_anything_is_done(
     # The positive control: with the registry both are possible.
     clean.run("2.0.0-uv", "--data", "to=poetry")
     assert clean.version() == "1.4.0"
+
+
+def test_a_host_without_room_for_a_container_is_named_before_a_rollback_touches_it(
+    clean: Site,
+) -> None:
+    with small_disk(clean.sh, "1g"):
+        clean.run("1.4.0-poetry")
+        clean.run("2.0.0-uv")
+        stopped = "docker ps -aq --filter label=io.uplift.subject=testapp --filter status=exited"
+        clean.sh(f"docker rm $({stopped})")
+        free = f"free=$(df -k --output=avail {SMALL} | tail -n 1)"
+        clean.sh(f"{free}; fallocate -l $((free - 100 * 1024))k {SMALL}/other")
+        before = (clean.seen(), clean.outcomes(), clean.sh(f"cat {CONFIG}"))
+        back = clean.run("2.0.0-uv", "--data", "to=poetry", check=False)
+        said = back.stdout + back.stderr
+        assert back.returncode == 1
+        assert re.search(r"disk: \d+ MB are free where images are, 256 MB are demanded", said), said
+        assert "No host was touched" in said
+        assert (clean.seen(), clean.outcomes(), clean.sh(f"cat {CONFIG}")) == before
+        # The positive control.
+        clean.sh(f"rm {SMALL}/other")
+        clean.run("2.0.0-uv", "--data", "to=poetry")
+        assert clean.version() == "1.4.0"
+        clean.clean()
 
 
 def state(box: Site) -> dict[str, Any]:

@@ -7,7 +7,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.lab.container_box import BARE, IMAGE, SERVER, Box, Run, redis, word
+from tests.lab.container_box import (
+    BARE,
+    IMAGE,
+    SERVER,
+    SMALL,
+    Box,
+    Run,
+    redis,
+    small_disk,
+    word,
+)
 
 pytest_plugins = ["tests.lab.container_box"]
 # Minutes of starts, stops and waits.
@@ -82,26 +92,9 @@ def test_a_folder_and_a_file_of_the_host_are_given_back_with_the_container(box: 
 @pytest.fixture
 def small(box: Box) -> Iterator[Box]:
     """A host whose images and containers are on a file system of 600 MB."""
-    move = (
-        "set -e; systemctl reset-failed docker; systemctl stop docker.socket docker;"
-        "{0}; systemctl start docker; docker version >/dev/null"
-    )
-    mount = (
-        "mkdir -p /srv/uplift-small; mount -t tmpfs -o size=600m tmpfs /srv/uplift-small;"
-        "cp -a /etc/docker/daemon.json /run/uplift-daemon.json;"
-        'sed -i \'s|^{|{"data-root": "/srv/uplift-small",|\' /etc/docker/daemon.json'
-    )
-    away = (
-        "mv /run/uplift-daemon.json /etc/docker/daemon.json;"
-        "umount -R /srv/uplift-small || umount -l /srv/uplift-small"
-    )
-    box.sh(move.format(mount))
-    try:
-        assert box.sh("docker info -f '{{.DockerRootDir}}'") == "/srv/uplift-small"
+    with small_disk(box.sh, "600m"):
         yield box
-    finally:
         box.sh("docker rm -f redis", check=False)
-        box.sh(move.format(away))
 
 
 def test_a_disk_that_is_nearly_full_is_found_before_anything_stops(
@@ -116,10 +109,7 @@ def test_a_disk_that_is_nearly_full_is_found_before_anything_stops(
     lines = small.broken(redis(free_disk="600m", environment={"A": "b"}))
     assert lines[0].startswith("FAILED at pull: disk: ")
     # There is no room for a copy of the data.
-    fill = (
-        "free=$(df -k --output=avail /srv/uplift-small | tail -n 1);"
-        "fallocate -l $((free * 6 / 10))k {}"
-    )
+    fill = f"free=$(df -k --output=avail {SMALL} | tail -n 1);fallocate -l $((free * 6 / 10))k {{}}"
     small.sh(fill.format("/srv/uplift-small/volumes/uplift-test/_data/other"))
     lines = small.broken(redis(free_disk="20m", environment={"A": "b"}))
     assert lines[0].startswith("FAILED at pull: disk: a copy of /srv/uplift-small/volumes/")

@@ -30,6 +30,8 @@ from tests.lab.influxdb_box import (
 )
 from tests.lab.influxdb_box import box as make_box
 
+from uplift.spec.errors import Exit
+
 # What its container's own job says it does: each is a place to be killed at.
 POINTS = [
     f"{one} {moment}"
@@ -217,6 +219,29 @@ def test_drift_is_repaired_once_and_the_next_run_changes_nothing(
     again = ready.run()
     assert (again.code, again.changed, again.writes, again.reads) == (0, False, [], 7)
     assert ready.started() == before
+
+
+@pytest.mark.slow
+def test_uplift_drift_names_the_setting_that_was_changed_by_hand_and_leaves_it(
+    ready: Box, uplift: Run
+) -> None:
+    ready.words(BLOCK, clients={})  # the inventory
+    deploy = ("deploys/influxdb.py", "--limit", ready.name, "--json")
+
+    def found(code: int) -> list[dict[str, Any]]:
+        words = ("drift", str(ready.folder / "lab.py"), *deploy)
+        done = uplift(*words, env=ready.variables(), check=False)
+        assert done.returncode == code, done.stderr
+        return list(json.loads(done.stdout)["findings"])
+
+    assert found(Exit.DONE) == []
+    DRIFTS["retention changed"][0](ready)
+    (one,) = found(Exit.PENDING)
+    assert (one["host"], one["kind"]) == (ready.name, "settings")
+    assert "bucket second org/ci metrics: retention: 7d -> 30d" in one["text"]
+    rules = ready.one("buckets", "name", "ci metrics")["retentionRules"]
+    assert rules[0]["everySeconds"] == 7 * 86400
+    assert ready.run().writes == ["PATCH buckets"]
 
 
 REMOVED = f"docker rm -f {SERVER} >/dev/null"

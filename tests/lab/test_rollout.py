@@ -11,7 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.lab.rollout_box import GATE, LIMIT, NAMES, Project, lines, steps, wait_for
+from tests.lab.rollout_box import DEPLOY, GATE, LIMIT, NAMES, Project, lines, steps, wait_for
+
+from uplift.controller import person
 
 pytest_plugins = ["tests.lab.rollout_box"]
 
@@ -125,8 +127,11 @@ def test_a_second_run_is_told_who_is_at_work_though_its_first_host_is_another(
     finally:
         _, said = child.communicate(timeout=LIMIT)
     assert code == 4
-    assert first in errors
-    assert "wave 1 of 2" in errors
+    # Who, since when, and how far.
+    said = " ".join(errors.split())
+    assert f"run {first} of {person()} ({DEPLOY}) since " in said
+    assert re.search(r" since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC \(\d+ s ago\)", said), said
+    assert "wave 1 of 2: lab-1" in said
     assert child.returncode == 0, said
     assert project.versions() == ["two"] * 3
 

@@ -198,9 +198,10 @@ def test_a_revert_that_could_not_undo_everything_is_refused_before_the_start(old
 
 
 END = {"resume": ("resume",), "abort": ("abort", "--revert")}
-# In the switch: before it, in its middle, and with pyinfra alive; and around its records.
-FORTH = [("in-all", "change"), ("in-all", "change+3"), ("in", "change+3")]
-FORTH += [("before", "done"), ("after", "done"), ("after", "committed")]
+# In the switch: before it, in its middle, and with pyinfra alive; and around all records.
+FORTH = [("in-all", "change"), ("in-all", "change+3"), ("in", "change+3"), ("before", "done")]
+FORTH += [("after", one) for one in ("ready", "baseline", "intent", "done", "gate", "verified")]
+FORTH += [("after", "committed")]
 BACK = [("after", "interrupted"), ("after", "reverting")]
 BACK += [("before", "reverted"), ("after", "reverted")]
 
@@ -214,7 +215,8 @@ def test_traffic_is_served_while_a_controller_is_killed_around_a_switch(
     before = old.digests()
     old.want("2.0.0-uv")
     with old.prober("lab-1") as first, old.prober("lab-2") as second:
-        old.killed(moment, what, *ROLLOUT, "--no-gate", "--waves", "1,2")
+        gate = ("--gate", GATE) if what in ("baseline", "gate") else ("--no-gate",)
+        old.killed(moment, what, *ROLLOUT, *gate, "--waves", "1,2")
         code, result, errors = old.call(*END[end], "--json")
     assert first.failures + second.failures == []
     assert set(first.answers + second.answers) <= {"1.4.0", "2.0.0"}

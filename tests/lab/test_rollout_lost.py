@@ -99,6 +99,76 @@ def test_a_host_that_falls_silent_in_its_wave_is_given_up_with_words_and_resume_
     assert project.versions() == ["two"] * 3
 
 
+def test_a_fleet_is_put_back_though_one_of_its_hosts_is_lost_and_that_one_later(
+    project: Project, away: Away
+) -> None:
+    own = "tests/lab/rollout_pip.py"
+    file = "/home/deploy/.config/pip/pip.conf"
+
+    def served() -> list[str]:
+        shown = [project.sh(name, f"cat {file}") for name in NAMES]
+        return re.findall(r"https://(\w+)\.example", "".join(shown))
+
+    code, _, errors = project.rollout("--no-gate", deploy=own, version="one", waves="100%")
+    assert code == 0, errors
+    words = ("--gate", GATE, "--on-failure", "revert-fleet")
+    child = project.started(*project.words(*words, deploy=own))
+    project.until("intent", "lab-3")
+    with away("lab-1", "kill", "start"):
+        project.sh("lab-3", "touch /etc/uplift-test-mark")
+        project.until("reverting", "lab-3")
+        # Else that host would be no better than before.
+        project.sh("lab-3", "rm /etc/uplift-test-mark")
+        out, errors = child.communicate(timeout=LIMIT)
+    assert child.returncode == 3, errors
+    found = result(out)
+    assert found["outcome"] == "held"
+    assert [one["step"] for one in found["hosts"]] == ["not-reverted", "reverted", "reverted"]
+    assert "lab-1" in found["hosts"][0]["words"]
+    assert served() == ["two", "one", "one"]
+    code, told, errors = project.call("abort", "--revert", "--json")
+    assert (code, told[-1]["outcome"]) == (1, "reverted"), errors
+    assert served() == ["one", "one", "one"]
+    assert project.locks("held", "taking", "lease over") == set()
+
+
+def test_ctrl_c_while_hosts_are_put_back_holds_the_rest_and_resume_goes_on_with_that(
+    project: Project,
+) -> None:
+    own = "tests/lab/rollout_pip.py"
+    code, _, errors = project.rollout("--no-gate", deploy=own, version="one", waves="100%")
+    assert code == 0, errors
+    words = ("--gate", GATE, "--on-failure", "revert-fleet")
+    child = project.started(*project.words(*words, deploy=own))
+    project.until("intent", "lab-2")
+    project.sh("lab-2", "touch /etc/uplift-test-mark")
+    project.until("reverting", "lab-2")
+    project.sh("lab-2", "rm /etc/uplift-test-mark")
+    child.send_signal(signal.SIGINT)
+    out, errors = child.communicate(timeout=LIMIT)
+    assert child.returncode == 130, errors
+    assert [one["step"] for one in result(out)["hosts"]] == ["committed", "reverted", "waiting"]
+    assert project.locks("held", "taking") == set()
+    code, told, errors = project.call("resume", "--json")
+    assert (code, told[-1]["outcome"]) == (1, "reverted"), errors
+    assert [one["step"] for one in told[-1]["hosts"]] == ["reverted", "reverted", "waiting"]
+
+
+def test_stock_operations_which_have_no_way_back_are_refused_by_name_before_the_start(
+    project: Project,
+) -> None:
+    for answer in ("revert-wave", "revert-fleet"):
+        code, told, errors = project.rollout("--no-gate", "--on-failure", answer)
+        assert (code, told[-1]["outcome"]) == (1, "refused"), errors
+        for name in NAMES:
+            assert f"{name}: {answer} cannot put back Version" in told[-1]["stopped"]
+    assert project.versions() == ["one"] * 3
+    code, _, errors = project.rollout(
+        "--no-gate", "--on-failure", "revert-fleet", "--partial-revert"
+    )
+    assert code == 0, errors
+
+
 SIGNALS = {
     "once": [signal.SIGINT],
     "twice": [signal.SIGINT, signal.SIGINT],

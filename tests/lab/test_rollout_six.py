@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.lab.app_box import build
+from tests.lab.app_box import REPOSITORY, build
 from tests.lab.conftest import RUN_LIMIT, SCRIPTS, UP_LIMIT, Run, run, ssh_words
 from tests.lab.fleet_box import GATE, Fleet, serving
 from tests.lab.rollout_box import lines, steps
@@ -83,10 +83,14 @@ def test_a_good_release_goes_through_the_announced_waves_each_verified_before_th
         assert all(found.index(f"intent {name}") > passed for name in following)
     gates = [(one["wave"], one["hosts"]) for one in records if one["kind"] == "gate"]
     assert gates == list(enumerate(WAVES, start=1))
+    known = f"docker image inspect -f '{{{{index .RepoDigests 0}}}}' {REPOSITORY}:2.0.0-uv"
+    digest = old.sh("lab-1", known).partition("@")[2]
     for name in NAMES:
         ledger = lines(old.sh(name, "tail -n 1 /var/lib/uplift/runs/ledger.jsonl"))[-1]
         assert (ledger["run"], ledger["outcome"]) == (result["run"], "done")
         assert set(ledger["hosts"].values()) == {"committed"}
+        served = [ledger["serving"][one]["apps"]["testapp"] for one in NAMES]
+        assert {one["digest"] for one in served} == {digest}
 
 
 def test_a_release_that_is_bad_on_the_last_host_is_put_back_on_all_six_by_digest(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -96,38 +98,87 @@ def test_a_host_that_is_down_has_an_error_of_its_own_and_exit_code_three(
         assert list(json.loads(done.stdout)["errors"]) == ["down"]
 
 
+@dataclass
+class Told:
+    """What the commands tell of an application.
+
+    Args:
+        site: its host.
+        uplift: runs the command.
+        folder: for inventories.
+        environment: of commands.
+    """
+
+    site: Site
+    uplift: Any
+    folder: Path
+    environment: Mapping[str, str]
+
+    def row(self, block: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what status tells of it."""
+        rows = self._said("status", block)["rows"]
+        return next(one for one in rows if one["kind"] == "app")
+
+    def drift(self, block: Mapping[str, Any]) -> dict[str, str]:
+        """Return what is not as settings with this block say, by kind."""
+        found = self._said("drift", block, "deploys/app.py")["findings"]
+        # This inventory says nothing of the services that may run on the same host.
+        return {one["kind"]: one["text"] for one in found if one["kind"] != "orphan"}
+
+    def _said(self, command: str, block: Mapping[str, Any], *words: str) -> dict[str, Any]:
+        inventory = self.site.inventory(self.folder / "inventory.py", dict(block))
+        done = self.uplift(command, inventory, *words, "--json", env=self.environment, check=False)
+        assert done.returncode in (Exit.DONE, Exit.PENDING), done.stderr
+        return dict(json.loads(done.stdout))
+
+
+@pytest.fixture
+def told(old: Site, uplift: Any, environment: dict[str, str], tmp_path: Path) -> Told:
+    """The application that Poetry built serves."""
+    return Told(old, uplift, tmp_path, {**environment, **old.environment})
+
+
 @pytest.mark.slow
-def test_an_application_is_told_as_it_serves_and_as_it_was_stopped_by_hand(
-    old: Site, uplift: Any, environment: dict[str, str], tmp_path: Any
-) -> None:
-    block = old.block("1.4.0-poetry")
-    inventory = old.inventory(tmp_path / "inventory.py", block)
-    env = {**environment, **old.environment}
-
-    def row() -> dict[str, Any]:
-        done = uplift("status", inventory, "--json", env=env)
-        return next(one for one in json.loads(done.stdout)["rows"] if one["kind"] == "app")
-
-    serves = row()
+def test_an_application_is_told_as_it_serves_and_as_it_was_stopped_by_hand(told: Told) -> None:
+    block = told.site.block("1.4.0-poetry")
+    serves = told.row(block)
     assert serves["image"] == block["image"]
     assert (serves["name"], serves["builder"], serves["notes"]) == ("testapp", "poetry", [])
     assert serves["state"] in ("healthy", "running")
     assert serves["digest"].startswith("sha256:")
     assert serves["release"] and serves["slot"] in ("blue", "green")
+    assert told.drift(block) == {}
 
-    def kinds() -> set[str]:
-        done = uplift("drift", inventory, "deploys/app.py", "--json", env=env, check=False)
-        found = json.loads(done.stdout)["findings"]
-        # This inventory says nothing of the services that may run on the same host.
-        return {one["kind"] for one in found if one["kind"] != "orphan"}
-
-    assert kinds() == set()
-
-    old.sh(f"docker stop testapp-{serves['slot']}")
-    stopped = row()
+    told.site.sh(f"docker stop testapp-{serves['slot']}")
+    stopped = told.row(block)
     assert (stopped["state"], stopped["release"]) == ("exited", serves["release"])
-    assert kinds() == {"settings", "state"}
-    old.sh(f"docker start testapp-{serves['slot']}")
+    assert set(told.drift(block)) == {"settings", "state"}
+    told.site.sh(f"docker start testapp-{serves['slot']}")
+
+
+@pytest.mark.slow
+def test_drift_names_the_file_and_the_variables_of_an_application_that_are_not_as_wanted(
+    told: Told,
+) -> None:
+    fields = {"files": {"words.txt": {"content": "ours"}}, "environment": {"COLOUR": "red"}}
+    told.site.run("1.4.0-poetry", **fields)
+    block = told.site.block("1.4.0-poetry", **fields)
+    assert told.drift(block) == {}
+
+    file = told.site.sh("ls /etc/uplift/apps/testapp/*/words.txt")
+    told.site.sh(f"echo theirs >{file}")
+    edited = told.drift(block)
+    assert set(edited) == {"settings"}
+    assert "words.txt" in edited["settings"]
+    # Read-only, as all of it.
+    assert told.site.sh(f"cat {file}") == "theirs"
+    told.site.run("1.4.0-poetry", **fields)
+    assert told.site.sh(f"cat {file}") == "ours"
+
+    other = told.site.block("1.4.0-poetry", **{**fields, "environment": {"COLOUR": "blue"}})
+    changed = told.drift(other)
+    assert set(changed) == {"settings"}
+    assert "COLOUR" in changed["settings"]
 
 
 # On each host another image of the same name, of whose host it knows.
