@@ -216,8 +216,8 @@ def test_own_files_that_change_with_a_release_are_told_below_what_else_differs(
     script._tell_change("a: 1\na: 2\n", done=True)
     assert events[len(told) :] == ["a: 1", "a: 2"]
     # What somebody has edited is only restored.
-    mended = Todo("mend", "blue", "", Plan("mend"), ("files restored",))
-    assert app_operation._told(wanted, mended, None, found, {}) == "console: files restored"
+    mended = Todo("mend", "blue", "", Plan("mend"), ("files restored: a",))
+    assert app_operation._told(wanted, mended, None, found, {}) == "console: files restored: a"
 
 
 def test_records_and_images_that_go_with_a_new_release_are_named_before() -> None:

@@ -238,7 +238,7 @@ def test_uplift_drift_names_the_setting_that_was_changed_by_hand_and_leaves_it(
     DRIFTS["retention changed"][0](ready)
     (one,) = found(Exit.PENDING)
     assert (one["host"], one["kind"]) == (ready.name, "settings")
-    assert "bucket second org/ci metrics: retention: 7d -> 30d" in one["text"]
+    assert "bucket second org/ci metrics: retention 1w -> 30d" in one["text"]
     rules = ready.one("buckets", "name", "ci metrics")["retentionRules"]
     assert rules[0]["everySeconds"] == 7 * 86400
     assert ready.run().writes == ["PATCH buckets"]

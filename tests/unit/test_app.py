@@ -173,6 +173,7 @@ def traffic(active: str, **running: str) -> AppState:
 
 
 KEY = b"k" * 32
+TEXT = hashlib.sha256(b"text").hexdigest()
 
 
 def test_what_serves_and_is_as_wanted_stays() -> None:
@@ -278,14 +279,19 @@ def test_without_a_proxy_a_stopped_container_is_started_and_not_made_anew() -> N
     assert plan(alone(), found, AppState(), {}, KEY).container.start
 
 
-def test_without_a_proxy_own_files_that_were_edited_are_written_again_in_place() -> None:
+@pytest.mark.parametrize(
+    ("there", "named"),
+    [({"a": "0"}, "a"), ({}, "a"), ({"a": TEXT, "b": "0"}, "b"), ({"b": "0"}, "a, b")],
+)
+def test_without_a_proxy_own_files_that_were_edited_are_written_again_in_place(
+    there: dict[str, str], named: str
+) -> None:
     it = alone(files={"a": {"content": "text"}})
     own = {"Type": "bind", "Source": it.folder, "Destination": "/etc/app", "RW": False}
     found = host({**lonely(), "Mounts": [own]})
-    todo = plan(it, found, AppState(files={it.folder: {"a": "0"}}), {}, KEY)
-    assert (todo.action, todo.files, todo.why) == ("mend", True, ("files restored",))
-    right = {"a": hashlib.sha256(b"text").hexdigest()}
-    assert plan(it, found, AppState(files={it.folder: right}), {}, KEY).action == "nothing"
+    todo = plan(it, found, AppState(files={it.folder: there}), {}, KEY)
+    assert (todo.action, todo.files, todo.why) == ("mend", True, (f"files restored: {named}",))
+    assert plan(it, found, AppState(files={it.folder: {"a": TEXT}}), {}, KEY).action == "nothing"
 
 
 def test_without_a_proxy_a_change_that_was_interrupted_is_brought_to_its_end() -> None:

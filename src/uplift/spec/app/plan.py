@@ -61,7 +61,7 @@ def plan(app: App, state: State, found: AppState, values: Values, key: bytes) ->
     if found.busy:
         msg = f"a change is still running as {found.busy}: run again when it has ended"
         raise Refused(msg)
-    files = _files_differ(app, found)
+    files = _restored(app, found)
     if app.proxy == "none":
         return _without_proxy(app, state, found, values, key, files)
     before = found.active.get(app.name, "")
@@ -75,7 +75,9 @@ def plan(app: App, state: State, found: AppState, values: Values, key: bytes) ->
     why = plan_container(app.container(before), state, values, key).why if before else ("first",)
     why = (*_interrupted(app, found), *why, f"{before or 'nobody'} -> {target}")
     prove = there.action in ("nothing", "mend")
-    return Todo("switch", target, before, there, why, files, prove, _other_backend(app, found))
+    return Todo(
+        "switch", target, before, there, why, bool(files), prove, _other_backend(app, found)
+    )
 
 
 def _other_backend(app: App, found: AppState) -> Backend | None:
@@ -109,22 +111,20 @@ def _interrupted(app: App, found: AppState) -> tuple[str, ...]:
 
 
 def _without_proxy(
-    app: App, state: State, found: AppState, values: Values, key: bytes, files: bool
+    app: App, state: State, found: AppState, values: Values, key: bytes, files: str
 ) -> Todo:
     here = plan_container(app.container(SLOTS[0]), state, values, key)
     if here.action == "nothing" and not files:
         why = _interrupted(app, found)
         return Todo("tidy" if why else "nothing", SLOTS[0], "", here, why)
     mended = here.action in ("nothing", "mend", "settle")
-    why = (*here.why, *(("files restored",) if files and mended else ()))
-    return Todo("mend" if mended else "replace", SLOTS[0], "", here, why, files)
+    why = (*here.why, *((files,) if files and mended else ()))
+    return Todo("mend" if mended else "replace", SLOTS[0], "", here, why, bool(files))
 
 
-def _stays(app: App, slot: str, here: Plan, state: State, found: AppState, files: bool) -> Todo:
+def _stays(app: App, slot: str, here: Plan, state: State, found: AppState, files: str) -> Todo:
     """Say what is done when the slot that serves is the right one."""
-    why = list(here.why)
-    if files:
-        why.append("files restored")
+    why = [*here.why, *([files] if files else [])]
     other = SLOTS[1 - SLOTS.index(slot)]
     left = state.containers.get(app.name_in(other))
     both = left is not None and left["State"].get("Running")
@@ -132,7 +132,7 @@ def _stays(app: App, slot: str, here: Plan, state: State, found: AppState, files
         why.append(f"HAProxy asks {backend.words}, and {Backend.of(app).words} is wanted")
     if interrupted := _interrupted(app, found):
         before = other if both else ""
-        return Todo("tidy", slot, before, here, (*interrupted, *why), files, backend=backend)
+        return Todo("tidy", slot, before, here, (*interrupted, *why), bool(files), backend=backend)
     running = found.running.get(app.name, {})
     if running and running.get(slot) != "ready":
         why.append(f"HAProxy has {slot} as {running.get(slot)}, and ready is wanted")
@@ -140,9 +140,9 @@ def _stays(app: App, slot: str, here: Plan, state: State, found: AppState, files
         why.append(f"HAProxy gives {other} traffic too")
     if both:
         why.append(f"{other} still runs beside {slot}")
-        return Todo("tidy", slot, other, here, tuple(why), files, backend=backend)
+        return Todo("tidy", slot, other, here, tuple(why), bool(files), backend=backend)
     if here.action != "nothing" or why:
-        return Todo("mend", slot, other, here, tuple(why), files, backend=backend)
+        return Todo("mend", slot, other, here, tuple(why), bool(files), backend=backend)
     return Todo("nothing", slot, other, here)
 
 
@@ -152,7 +152,9 @@ def _unfinished(app: App, state: State) -> str:
     return there[0] if len(there) == 1 else SLOTS[0]
 
 
-def _files_differ(app: App, found: AppState) -> bool:
-    if not app.files:
-        return False
-    return dict(found.files.get(app.folder, {})) != app.hashes
+def _restored(app: App, found: AppState) -> str:
+    """Say which of its own files are not as wanted; they are written together, as a folder."""
+    there = found.files.get(app.folder, {}) if app.files else {}
+    wanted = app.hashes if app.files else {}
+    names = sorted(name for name in {*there, *wanted} if there.get(name) != wanted.get(name))
+    return f"files restored: {', '.join(names)}" if names else ""
