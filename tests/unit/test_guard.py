@@ -9,14 +9,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+import pyinfra_forked
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pyinfra.api import Inventory
+from pyinfra_forked import Done
 
 from uplift import authority
 from uplift.guard import Call, check_file, check_settings, check_types, select
@@ -26,14 +28,6 @@ from uplift.spec.secret import lab_secret
 
 ROOT = Path(__file__).parents[2]
 PYINFRA = [sys.executable, "-P", "-m", "pyinfra"]
-
-
-class Done(NamedTuple):
-    """What a run of pyinfra left behind."""
-
-    code: int
-    out: str
-    err: str
 
 
 Pyinfra = Callable[..., Done]
@@ -59,22 +53,17 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def surroundings(tmp_path: Path, variables: Mapping[str, str]) -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("UPLIFT_", "PYINFRA"))}
+    return {**kept, "HOME": str(tmp_path), "PYINFRA_PROGRESS": "off", **variables}
+
+
 @pytest.fixture
 def pyinfra(project: Path, tmp_path: Path) -> Pyinfra:
     """Run pyinfra in the project, or elsewhere, without a terminal."""
 
     def run(*args: str, folder: Path = project, **variables: str) -> Done:
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("UPLIFT_", "PYINFRA"))}
-        done = subprocess.run(
-            [*PYINFRA, *args],
-            cwd=folder,
-            env=kept | {"HOME": str(tmp_path), "PYINFRA_PROGRESS": "off"} | variables,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        return Done(done.returncode, done.stdout, done.stderr)
+        return pyinfra_forked.run(args, folder, surroundings(tmp_path, variables), tmp_path)
 
     return run
 
@@ -90,9 +79,18 @@ def refused(done: Done) -> str:
 SHOW = "deploys/show.py"
 
 
-def test_a_right_call_runs(pyinfra: Pyinfra) -> None:
-    done = pyinfra("inventories/prod.py", SHOW, "-y", "--limit", "@local")
-    assert (done.code, done.out) == (0, "SETTINGS @local 0.13.8\n")
+def test_a_right_call_runs(project: Path, tmp_path: Path) -> None:
+    # The one that loads everything itself, as a person's does.
+    done = subprocess.run(
+        [*PYINFRA, "inventories/prod.py", SHOW, "-y", "--limit", "@local"],
+        cwd=project,
+        env=surroundings(tmp_path, {}),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (0, "SETTINGS @local 0.13.8\n")
 
 
 def test_a_mistyped_inventory_is_refused_with_the_one_that_was_meant(pyinfra: Pyinfra) -> None:
