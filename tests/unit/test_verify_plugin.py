@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,9 +15,27 @@ from typing import Any
 
 import pytest
 import verify_double
+from testinfra.host import Host
 from verify_double import left_behind, ssh_calls
 
+# Loaded here, so that runs inside this process have not to load it each time.
+from uplift import settings  # noqa: F401
+from uplift.remote import inventory
+from uplift.verify import session  # noqa: F401
+
 pytest_plugins = ["pytester"]
+
+
+ask_pyinfra = inventory._ask_pyinfra
+answers: dict[tuple[str, tuple[str, ...]], str] = {}
+
+
+def ask_once(name: str, patterns: tuple[str, ...], limit: float) -> str:
+    """Give what pyinfra has said of the same inventory before."""
+    asked = (Path(name).read_text(), patterns)
+    if asked not in answers:
+        answers[asked] = ask_pyinfra(name, patterns, limit)
+    return answers[asked]
 
 
 @pytest.fixture
@@ -24,20 +43,34 @@ def project(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[pytest.Pytester]:
     verify_double.make(pytester.path, monkeypatch)
+    monkeypatch.setattr(inventory, "_ask_pyinfra", ask_once)
+    # What one run leaves to the next in a process that has several.
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(Host, "_host_cache", {})
+    monkeypatch.setattr(Host, "_hosts_cache", {})
     pytester.makepyfile(test_uv="def test_it(host, data):\n    assert host.run('true').rc == 0\n")
     yield pytester
     verify_double.remove()
 
 
+# Plugins that are only in the way cost a second each time.
+UNUSED = ("cacheprovider", "hypothesispytest", "typeguard", "anyio")
+
+
 def run(project: pytest.Pytester, *args: str) -> pytest.RunResult:
-    # Plugins that are only in the way cost a second each time.
-    unused = ("cacheprovider", "hypothesispytest", "typeguard", "anyio")
-    without = [f"-pno:{name}" for name in (*unused, *(() if "-n" in args else ("xdist",)))]
-    return project.runpytest_subprocess(*without, *args, timeout=60)
+    """Run pytest inside this process, which has loaded already what it needs."""
+    without = [f"-pno:{name}" for name in (*UNUSED, "xdist", "xdist.looponfail")]
+    return project.runpytest_inprocess(*without, *args)
+
+
+def run_alone(project: pytest.Pytester, *args: str) -> pytest.RunResult:
+    """Run pytest in a process of its own, as a person does."""
+    unused = (*UNUSED, *(() if "-n" in args else ("xdist",)))
+    return project.runpytest_subprocess(*(f"-pno:{name}" for name in unused), *args, timeout=60)
 
 
 def test_every_host_is_tested_under_its_name(project: pytest.Pytester) -> None:
-    done = run(project, "-v", "--inventory", "inventories/prod.py", "--limit", "web-1")
+    done = run_alone(project, "-v", "--inventory", "inventories/prod.py", "--limit", "web-1")
     done.stdout.fnmatch_lines(["*test_uv.py::test_it?web-1? PASSED*"])
     done.assert_outcomes(passed=1)
 
@@ -56,7 +89,7 @@ def test_a_host_that_is_down_is_asked_once(project: pytest.Pytester) -> None:
 
 
 def test_workers_of_xdist_do_not_log_in_again(project: pytest.Pytester) -> None:
-    done = run(project, "--inventory", "inventories/prod.py", "-n", "2")
+    done = run_alone(project, "--inventory", "inventories/prod.py", "-n", "2")
     done.assert_outcomes(errors=1, passed=2, skipped=1)
     logins = [call for call in ssh_calls(project.path) if call.endswith(" true")]
     # A login and one test on each of the hosts that are up, one try of the other.
@@ -121,7 +154,7 @@ def test_what_cannot_be_supported_is_refused_before_anything_connects(
 def test_without_an_inventory_this_machine_is_never_tested(project: pytest.Pytester) -> None:
     marker = project.path / "was-here"
     project.makepyfile(test_uv=f"def test_it(host, data): host.run('touch {marker}')\n")
-    done = run(project)
+    done = run_alone(project)
     assert done.ret == pytest.ExitCode.USAGE_ERROR
     done.stderr.fnmatch_lines(["*not this machine: give --inventory*"])
     assert not marker.exists()
@@ -149,7 +182,7 @@ def test_nothing_is_left_behind(project: pytest.Pytester) -> None:
 
 def test_nothing_is_left_behind_after_an_interruption(project: pytest.Pytester) -> None:
     project.makepyfile(test_uv=f"{LEFT_BEHIND}    raise KeyboardInterrupt\n")
-    done = run(project, "--inventory", "inventories/prod.py", "--limit", "web-1")
+    done = run_alone(project, "--inventory", "inventories/prod.py", "--limit", "web-1")
     assert done.ret == pytest.ExitCode.INTERRUPTED
     assert left_behind() == []
 
@@ -205,7 +238,7 @@ def test_a_warning_is_in_the_results_once_and_fails_nothing(
 ) -> None:
     project.makepyfile(test_redis="def test_it(host, warn): warn('everybody can read this')\n")
     words = ("--inventory", "inventories/prod.py", "--limit", "web-1", *workers)
-    done = run(project, *words, "--verify-json", "out.json")
+    done = (run_alone if workers else run)(project, *words, "--verify-json", "out.json")
     assert done.ret == pytest.ExitCode.OK
     (host,) = json.loads((project.path / "out.json").read_text())["hosts"]
     assert host["warnings"] == [
@@ -352,8 +385,8 @@ def test_a_command_without_end_names_the_host(project: pytest.Pytester) -> None:
 
 def test_testinfra_by_itself_stays_as_it_is(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_it(host): assert host.run('true').rc == 0\n")
-    run(pytester, "--hosts", "local://").assert_outcomes(passed=1)
-    run(pytester).assert_outcomes(passed=1)
+    run_alone(pytester, "--hosts", "local://").assert_outcomes(passed=1)
+    run_alone(pytester).assert_outcomes(passed=1)
 
 
 def test_fixtures_of_the_same_names_stay_theirs(pytester: pytest.Pytester) -> None:
