@@ -7,12 +7,14 @@ import re
 from pathlib import Path
 from typing import Any
 
+import asked_once
 import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from uplift.cli.main import run as uplift
+from uplift.remote import inventory
 from uplift.remote.inventory import InventoryHost
 from uplift.rollout.plan import Request, _waves
 from uplift.spec.errors import Exit, UsageError
@@ -259,6 +261,7 @@ def test_only_equal_parts_do_not_differ(before: dict[str, str], now: dict[str, s
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(inventory, "_ask_pyinfra", asked_once.ask)
     down = ("down", {"ssh_hostname": "127.0.0.1", "ssh_port": 1})
     Path("inventory.py").write_text(f"here = ['@local']\nthere = [{down!r}]\n")
     Path("deploy.py").write_text(

@@ -29,10 +29,19 @@ def names(found: list[InventoryHost]) -> list[str]:
     return [host.name for host in found]
 
 
+GROUPS = {
+    "a-1": ["apps", "prod"],
+    "a-2": ["apps", "builders", "prod"],
+    "b-1": ["builders", "prod"],
+}
+# What pyinfra tells of the project's inventory, whatever the limit.
+EVERY = [InventoryHost(name, tuple(groups)) for name, groups in GROUPS.items()]
+
+
 def test_hosts_come_with_groups_and_merged_data(project: Path) -> None:
     found = {host.name: host for host in inventory.hosts("inventories/prod.py")}
-    assert list(found) == ["a-1", "a-2", "b-1"]
-    assert set(found["a-2"].groups) == {"apps", "builders", "prod"}
+    assert {name: sorted(one.groups) for name, one in found.items()} == GROUPS
+    assert list(found) == list(GROUPS)
     assert found["a-1"].data == {"uv": {"version": "1.2.3"}, "_sudo": True, "ssh_port": 2222}
 
 
@@ -58,21 +67,23 @@ def test_asking_an_inventory_imports_neither_pyinfras_command_line_nor_gevent(
         (("prod",), ["a-1", "a-2", "b-1"]),
     ],
 )
-def test_limit_selects_as_pyinfra_does(
-    project: Path, limit: tuple[str, ...], expected: list[str]
-) -> None:
-    assert names(inventory.hosts("inventories/prod.py", limit)) == expected
+def test_limit_selects_as_pyinfra_does(limit: tuple[str, ...], expected: list[str]) -> None:
+    assert names(inventory.select(EVERY, limit, "inventories/prod.py")) == expected
 
 
 @pytest.mark.parametrize("limit", [("nope",), ("apps", "nope"), ("all",), ("app",)])
-def test_a_limit_that_selects_nothing_is_refused(project: Path, limit: tuple[str, ...]) -> None:
+def test_a_limit_that_selects_nothing_is_refused(limit: tuple[str, ...]) -> None:
     with pytest.raises(UsageError, match=f"--limit '{limit[-1]}' selects no host"):
-        inventory.hosts("inventories/prod.py", limit)
+        inventory.select(EVERY, limit, "inventories/prod.py")
 
 
-def test_a_near_miss_of_a_group_is_offered(project: Path) -> None:
+def test_a_near_miss_of_a_group_is_offered() -> None:
     with pytest.raises(UsageError, match="Did you mean 'builders'"):
-        inventory.hosts("inventories/prod.py", ("bilders",))
+        inventory.select(EVERY, ("bilders",), "inventories/prod.py")
+
+
+def test_hosts_that_pyinfra_gives_are_limited(project: Path) -> None:
+    assert names(inventory.hosts("inventories/prod.py", ("b-1", "a-1"))) == ["a-1", "b-1"]
 
 
 def test_a_mistyped_file_is_refused_with_a_near_miss(project: Path) -> None:
@@ -128,7 +139,7 @@ def test_a_print_in_the_inventory_does_no_harm(project: Path) -> None:
 def test_an_inventory_that_hangs_is_given_up(project: Path) -> None:
     (project / "inventories" / "prod.py").write_text("import time\ntime.sleep(60)\n")
     with pytest.raises(UsageError, match=r"inventories/prod\.py: pyinfra did not load"):
-        inventory.hosts("inventories/prod.py", time_limit=2)
+        inventory.hosts("inventories/prod.py", time_limit=0.5)
 
 
 def test_a_host_never_shows_its_data() -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import asked_once
 import pytest
 import verify_double
 from testinfra.host import Host
@@ -26,24 +27,12 @@ from uplift.verify import session  # noqa: F401
 pytest_plugins = ["pytester"]
 
 
-ask_pyinfra = inventory._ask_pyinfra
-answers: dict[tuple[str, tuple[str, ...]], str] = {}
-
-
-def ask_once(name: str, patterns: tuple[str, ...], limit: float) -> str:
-    """Give what pyinfra has said of the same inventory before."""
-    asked = (Path(name).read_text(), patterns)
-    if asked not in answers:
-        answers[asked] = ask_pyinfra(name, patterns, limit)
-    return answers[asked]
-
-
 @pytest.fixture
 def project(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[pytest.Pytester]:
     verify_double.make(pytester.path, monkeypatch)
-    monkeypatch.setattr(inventory, "_ask_pyinfra", ask_once)
+    monkeypatch.setattr(inventory, "_ask_pyinfra", asked_once.ask)
     # What one run leaves to the next in a process that has several.
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setattr(Host, "_host_cache", {})
