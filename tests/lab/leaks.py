@@ -23,45 +23,51 @@ from tests.lab.conftest import ssh_words
 PLANTED = "what was planted"
 """The name of the control."""
 
+KINDS = ("argument", "variable", "file")
 LIMIT = 300  # seconds for one command on a host
 _FOLDER = "/run/uplift-test-leaks"
 _CANARY = "/tmp/uplift-test-canary"
 
-# Everybody's files are read by a user who is nobody's friend. The words are in root's own file.
+# Everybody's files are read by a user who is nobody's friend.
 _READABLE = (
     "cd /; runuser -u nobody -- find /dev/shm /etc /home /opt /root /run /srv /tmp /usr/local /var "
     "-xdev -type f {newer} -readable -size -4096k -print0 2>/dev/null | xargs -0 -r cat 2>/dev/null"
 )
 
-# $1 the control, which stands in an argument, in a variable and in a file for everybody.
+# $1 the control, which stands in an argument, in a variable and in a file for everybody. Each line
+# is kept once, in a file of root's own: some secrets are known only when all is over.
 _SAMPLE = f"""
 set -eu; umask 077
 systemctl stop uplift-test-leaks 2>/dev/null || :
-rm -rf {_FOLDER}; mkdir -m 711 {_FOLDER}; cd {_FOLDER}
-cat >words
+rm -rf {_FOLDER}; mkdir -m 711 {_FOLDER}; cd {_FOLDER}; : >begun
 cat >sample <<'END'
 cd {_FOLDER}
-see() {{ tr '\\0' '\\n' | grep -aoF -f words | sed "s/^/$1 /" >>seen || :; }}
+lines() {{ tr '\\0' '\\n' | LC_ALL=C awk '!seen[$0]++; END {{ print "whole" }}' >"$1"; }}
 sh -c 'sleep 3600; :' "$1" & CANARY=$1 sleep 3600 &
 (umask 022; printf %s "$1" >{_CANARY})
-while :; do
-  ({_READABLE.format(newer=f"-newer {_FOLDER}/words")}) | see file
-  sleep 1
-done &
-while :; do
-  cat /proc/[0-9]*/cmdline 2>/dev/null | see argument
-  cat /proc/[0-9]*/environ 2>/dev/null | see variable
-  echo >>rounds
-done
+last=
+until [ "$last" ]; do
+  [ ! -e over ] || last=yes
+  ({_READABLE.format(newer=f"-newer {_FOLDER}/begun")}); echo
+  [ "$last" ] || sleep 1
+done | lines file &
+files=$!
+{{
+  until [ -e over ]; do
+    cat /proc/[0-9]*/cmdline; cat /proc/[0-9]*/environ >&3; echo >>rounds
+  done 2>/dev/null | lines argument
+}} 3>&1 | lines variable
+wait $files
 END
 systemd-run --quiet --collect --unit=uplift-test-leaks sh {_FOLDER}/sample "$1"
 """
 _END = f"""
-cd {_FOLDER}
-i=0; until grep -q '^file ' seen || [ $i -gt 100 ]; do i=$((i+1)); sleep 0.2; done
-systemctl stop uplift-test-leaks
-rm -f {_CANARY}
-wc -l <rounds; sort -u seen
+set -eu
+cd {_FOLDER}; : >over
+while systemctl is-active --quiet uplift-test-leaks; do sleep 0.1; done
+wc -l <rounds
+for kind in {" ".join(KINDS)}; do base64 -w 0 $kind; echo; done
+rm -r {_FOLDER} {_CANARY}
 """
 
 
@@ -90,8 +96,12 @@ class Words:
 
     def __init__(self, values: Mapping[str, str], planted: str = "") -> None:
         self.planted = planted or f"uplift-canary-{secrets.token_hex(12)}"
-        named = {**values, PLANTED: self.planted}
-        self._names = {form: name for name, value in named.items() for form in forms(value)}
+        self._names: dict[str, str] = {}
+        self.add({**values, PLANTED: self.planted})
+
+    def add(self, values: Mapping[str, str]) -> None:
+        """Look for more, such as what was made only while something happened."""
+        self._names |= {form: name for name, value in values.items() for form in forms(value)}
 
     @property
     def lines(self) -> str:
@@ -147,13 +157,15 @@ class There:
 
     def begin(self) -> None:
         """Begin to sample."""
-        self.run(_SAMPLE, self.words.planted, stdin=self.words.lines)
+        self.run(_SAMPLE, self.words.planted)
 
-    def end(self) -> set[tuple[str, str]]:
-        """End it, and return kinds and names of what was seen."""
+    def end(self) -> dict[str, str]:
+        """End it, and return all that was seen, by its kind."""
         rounds, *seen = self.run(_END).splitlines()
         assert int(rounds) > 5
-        return {(kind, self.words.name(form)) for kind, _, form in (s.partition(" ") for s in seen)}
+        texts = [base64.b64decode(text).decode(errors="replace") for text in seen]
+        assert all(text.endswith("\nwhole\n") for text in texts), f"{self.name}: cut off"
+        return dict(zip(KINDS, texts, strict=True))
 
     def search(self, shown: Mapping[str, str]) -> dict[str, set[str]]:
         """Name what the output of commands holds, by the commands' names."""
@@ -175,21 +187,25 @@ class Watch:
 
     Args:
         hosts: as the lab's status shows them.
-        words: to look for.
-        roots: folders of this machine whose files are read, where others may read them.
+        words: to look for, in all that was seen, when it is asked what leaked.
+        roots: folders of this machine whose files are read, where others may read them. Without
+            any this machine is not sampled: for runs that are given their secrets in variables.
     """
 
     def __init__(
-        self, hosts: Iterable[Mapping[str, Any]], words: Words, roots: Iterable[Path]
+        self, hosts: Iterable[Mapping[str, Any]], words: Words, roots: Iterable[Path] = ()
     ) -> None:
-        self._there = [There(host, words) for host in hosts]
-        self._here = _Here([*roots], words)
-        self._found: dict[str, set[tuple[str, str]]] = {}
+        self._words = words
+        self._places: dict[str, There | _Here] = {
+            str(host["name"]): There(host, words) for host in hosts
+        }
+        if roots := [*roots]:
+            self._places["controller"] = _Here(roots, words)
+        self._seen: dict[str, dict[str, str]] = {}
 
     def __enter__(self) -> Self:
-        for there in self._there:
-            there.begin()
-        self._here.begin()
+        for place in self._places.values():
+            place.begin()
         return self
 
     def __exit__(
@@ -198,27 +214,31 @@ class Watch:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._found["controller"] = self._here.end()
-        for there in self._there:
-            self._found[there.name] = there.end()
+        for name, place in self._places.items():
+            self._seen[name] = place.end()
+
+    def arguments(self, place: str) -> str:
+        """Return the arguments that were seen somewhere, a line each."""
+        return self._seen[place]["argument"]
 
     def leaks(self) -> list[str]:
         """Tell what was seen where, beside the control, which must have been seen everywhere."""
-        control = {(kind, PLANTED) for kind in ("argument", "variable", "file")}
-        for place, found in self._found.items():
-            assert control <= found, f"{place}: the search finds nothing"
-        return sorted(
-            f"{place}: {kind}: {name}"
-            for place, found in self._found.items()
-            for kind, name in found - control
-        )
+        texts = {
+            f"{place}: {kind}": text
+            for place, seen in self._seen.items()
+            for kind, text in seen.items()
+        }
+        found = set(within(self._words, texts))
+        control = {f"{place}: {PLANTED}" for place in texts}
+        assert control <= found, f"the search finds nothing: {sorted(control - found)}"
+        return sorted(found - control)
 
 
 class _Here:
     def __init__(self, roots: list[Path], words: Words) -> None:
         self._roots = roots
         self._words = words
-        self._seen: set[tuple[str, str]] = set()
+        self._seen: dict[str, set[str]] = {kind: set() for kind in KINDS}
         self._over = threading.Event()
         self._threads = [
             threading.Thread(target=self._repeat, args=(look, pause), daemon=True)
@@ -239,7 +259,7 @@ class _Here:
         for thread in self._threads:
             thread.start()
 
-    def end(self) -> set[tuple[str, str]]:
+    def end(self) -> dict[str, str]:
         self._over.set()
         for thread in self._threads:
             thread.join()
@@ -247,32 +267,39 @@ class _Here:
         self._planted.wait()
         (self._roots[0] / "canary").unlink()
         assert self._rounds > 5
-        return self._seen
+        return {kind: "\n".join(lines) for kind, lines in self._seen.items()}
 
-    def _repeat(self, look: Callable[[], Iterator[tuple[str, str]]], pause: float) -> None:
+    def _repeat(self, look: Callable[[], Iterator[tuple[str, bytes]]], pause: float) -> None:
         while True:
             over = self._over.is_set()
-            for kind, text in look():
-                self._seen |= {(kind, name) for name in self._words.within(text)}
+            for kind, content in look():
+                text = content.decode(errors="replace")
+                self._seen[kind].update(text.replace("\0", "\n").split("\n"))
             self._rounds += 1
             if over:
                 return
             self._over.wait(pause)
 
-    def _processes(self) -> Iterator[tuple[str, str]]:
+    def _processes(self) -> Iterator[tuple[str, bytes]]:
         for folder in Path("/proc").glob("[0-9]*"):
             for kind, name in (("argument", "cmdline"), ("variable", "environ")):
                 try:
-                    yield kind, (folder / name).read_bytes().decode(errors="replace")
+                    yield kind, (folder / name).read_bytes()
                 except OSError:
                     continue  # it has ended
 
-    def _files(self) -> Iterator[tuple[str, str]]:
+    def _files(self) -> Iterator[tuple[str, bytes]]:
+        for path in self._paths():
+            try:
+                mode = path.stat()
+                if mode.st_mode & 0o044 and path.is_file() and mode.st_size < 1_000_000:
+                    yield "file", path.read_bytes()
+            except OSError:
+                continue  # it is gone
+
+    def _paths(self) -> Iterator[Path]:
         for root in self._roots:
-            for path in root.rglob("*"):
-                try:
-                    mode = path.stat()
-                    if mode.st_mode & 0o044 and path.is_file() and mode.st_size < 1_000_000:
-                        yield "file", path.read_bytes().decode(errors="replace")
-                except OSError:
-                    continue  # it is gone
+            for folder, folders, names in os.walk(root):
+                # Of a project, what no run writes and what is large.
+                folders[:] = [name for name in folders if name not in (".git", ".venv")]
+                yield from (Path(folder, name) for name in names)
