@@ -10,12 +10,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ca_double import ca
+from tests.lab.leaks import Watch, Words
 
 PROJECT = Path(__file__).parents[2]
 PROGRAMS = Path(sys.executable).parent
@@ -38,28 +38,9 @@ chmod 0440 /etc/sudoers.d/{USER}
 visudo --check --quiet
 """
 REMOVE = f"""set -eu
-rm -f /etc/sudoers.d/{USER} /etc/ssh/authorized_keys.d/{USER} /run/seen /run/seen-end
+rm -f /etc/sudoers.d/{USER} /etc/ssh/authorized_keys.d/{USER}
 pkill -KILL -u {USER} || [ $? = 1 ]
 userdel --remove {USER} 2>/dev/null
-"""
-# What every user of the host can see, and more: environments are their owner's.
-WATCH = """set -eu
-rm -f /run/seen /run/seen-end
-systemd-run --quiet --unit uplift-seen sh -c '
-i=0
-until [ -e /run/seen-end ] || [ $i -ge 5000 ]; do
-    i=$((i+1))
-    cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr "\\0" "\\n" >>/run/seen
-    sleep 0.01
-done'
-"""
-SEEN = """set -eu
-touch /run/seen-end
-i=0
-while systemctl is-active --quiet uplift-seen; do
-    i=$((i+1)); [ $i -lt 100 ] || exit 1; sleep 0.1
-done
-sort -u /run/seen
 """
 
 
@@ -165,19 +146,6 @@ def sudo_of(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     return dict(found)
 
 
-@contextmanager
-def watched(root: Shell) -> Iterator[list[str]]:
-    """Collect command lines and environments of the host's processes during a block."""
-    canary, seen = secrets.token_hex(16), list[str]()
-    root(WATCH)
-    try:
-        root(f"sh -c 'sleep 1; :' {canary}")
-        yield seen
-    finally:
-        seen.append(root(SEEN))
-    assert canary in seen[0]
-
-
 def test_a_deploy_works_with_the_password_and_then_changes_nothing(
     run: Run, root: Shell, password: str
 ) -> None:
@@ -189,43 +157,43 @@ def test_a_deploy_works_with_the_password_and_then_changes_nothing(
 
 
 def test_pyinfra_prints_no_password_at_any_verbosity_and_shows_it_in_the_process_list(
-    run: Run, root: Shell, password: str
+    run: Run, box: dict[str, Any], password: str
 ) -> None:
-    with watched(root) as seen:
+    with Watch([box], Words({"password": password})) as watch:
         done = run(password, *DEPLOY, "-vvv", "--debug")
     assert done.returncode == 0, everything(done)
     assert "PYINFRA_SUDO_PASSWORD=" in everything(done)
     assert password not in everything(done)
     # As docs/secrets.md says; when this fails, pyinfra has become better, and the page is wrong.
-    assert f"PYINFRA_SUDO_PASSWORD={password}" in seen[0]
+    assert f"PYINFRA_SUDO_PASSWORD={password}" in watch.arguments(box["name"])
 
 
 def test_verify_works_with_the_password_and_shows_it_nowhere(
-    run: Run, root: Shell, password: str
+    run: Run, box: dict[str, Any], password: str
 ) -> None:
     run(password, *DEPLOY)
-    with watched(root) as seen:
+    with Watch([box], Words({"password": password})) as watch:
         done = run(password, "uplift", "verify", INVENTORY, "-k", "certificates", "-v")
     assert done.returncode == 0, everything(done)
     assert re.search(r" [1-9]\d* passed, 0 failed, 0 skipped, 0 unreachable", done.stdout)
     assert password not in everything(done)
     # The control: the command that reads the password was among what was seen.
-    assert "!= uplift-begin" in seen[0]
-    assert password not in seen[0]
+    assert "!= uplift-begin" in watch.arguments(box["name"])
+    assert watch.leaks() == []
 
 
 @pytest.mark.parametrize("terminal", [False, True])
 def test_the_doctor_works_with_the_password_and_shows_it_nowhere(
-    run: Run, root: Shell, password: str, project: Path, box: dict[str, Any], terminal: bool
+    run: Run, password: str, project: Path, box: dict[str, Any], terminal: bool
 ) -> None:
     write_inventory(project, box, _get_pty=terminal)
-    with watched(root) as seen:
+    with Watch([box], Words({"password": password})) as watch:
         done = run(password, "uplift", "doctor", INVENTORY, "--json")
     found = sudo_of(done)
     assert (found["status"], found["text"]) == ("ok", f"{USER} becomes root"), everything(done)
     assert password not in everything(done)
-    assert "!= uplift-begin" in seen[0]
-    assert password not in seen[0]
+    assert "!= uplift-begin" in watch.arguments(box["name"])
+    assert watch.leaks() == []
 
 
 @pytest.mark.parametrize("terminal", [False, True])
