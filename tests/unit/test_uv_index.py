@@ -53,11 +53,14 @@ def test_the_index_hash_is_trusted_and_recorded_at_first_sight(index: Index, as_
     assert record["trusted"] == {"1.2.3": {"x86_64": found.sha256}}
 
 
-def test_the_index_is_not_asked_again_for_what_is_recorded(
+def test_the_index_is_not_asked_again_for_what_is_recorded_and_hosts_ask_it(
     index: Index, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = Uv(version="1.2.3", index=index.url)
     first = uv.release(wanted, "x86_64")
+    # Hosts get the address of the file.
+    url = uv.url_for_hosts(wanted, "x86_64", first)
+    assert url == index.url.replace("/simple/", "/files/uv-1.2.3-py3-none-musllinux_1_1_x86_64.whl")
     asked = len(index.requests)
     another_run(monkeypatch)
     assert asked > 0
@@ -126,12 +129,6 @@ def test_a_hash_of_another_version_is_refused_before_any_host(
 def test_an_architecture_without_a_wheel_is_named(index: Index) -> None:
     with pytest.raises(UpliftError, match="musllinux_1_1_aarch64"):
         uv.release(Uv(version="1.2.3", index=index.url), "aarch64")
-
-
-def test_hosts_get_the_address_of_the_file(index: Index) -> None:
-    wanted = Uv(version="1.2.3", index=index.url)
-    url = uv.url_for_hosts(wanted, "x86_64", uv.release(wanted, "x86_64"))
-    assert url == index.url.replace("/simple/", "/files/uv-1.2.3-py3-none-musllinux_1_1_x86_64.whl")
 
 
 def test_a_wheel_from_a_folder_of_the_controller_is_sent(

@@ -26,7 +26,8 @@ INVENTORY = "inventories/prod.py"
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     verify_double.make(tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTEST_ADDOPTS", "-pno:hypothesispytest -pno:cacheprovider")
+    unused = ("hypothesispytest", "cacheprovider", "typeguard")
+    monkeypatch.setenv("PYTEST_ADDOPTS", " ".join(f"-pno:{name}" for name in unused))
     monkeypatch.setenv("COLUMNS", "120")
     write(tmp_path, "uv", "def test_it(host): pass")
     yield tmp_path
@@ -73,7 +74,10 @@ def test_no_index_is_asked_again_and_again() -> None:
     assert "npm view {clients.NPM_BRIEFLY}" in suite
 
 
-def test_all_passed_is_0_with_a_table(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_all_passed_is_0_with_a_table_and_each_warning_once_for_all_its_hosts(
+    project: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write(project, "uv", "def test_it(host, warn): warn('look at this')")
     write(project, "certificates", "import pytest\ndef test_it(host): pytest.skip('none listed')")
     assert run(["verify", INVENTORY, "--limit", "web-1", "--limit", "builders"]) == Exit.DONE
     out = capfd.readouterr().out
@@ -81,6 +85,7 @@ def test_all_passed_is_0_with_a_table(project: Path, capfd: pytest.CaptureFixtur
     assert header.split()[1::2] == ["host", "certificates", "uv"]
     assert any("web-1" in row and "1 skip" in row and "1 ✔" in row for row in rows)
     assert "skipped certificates: none listed (build-1, web-1)" in rows
+    assert "warning uv: look at this (build-1, web-1)" in rows
     assert rows[-1] == "2 hosts: 2 passed, 0 failed, 2 skipped, 0 unreachable"
 
 
@@ -93,14 +98,6 @@ def test_a_failure_is_1_and_shown_shortened(
     assert "FAILED web-1 uv: test_it[web-1]" in out
     assert "AssertionError: bad" in out
     assert out.count("line") < 10
-
-
-def test_a_warning_is_shown_once_for_all_its_hosts_and_is_0(
-    project: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    write(project, "uv", "def test_it(host, warn): warn('look at this')")
-    assert run(["verify", INVENTORY, "--limit", "web-1", "--limit", "builders"]) == Exit.DONE
-    assert "warning uv: look at this (build-1, web-1)" in capfd.readouterr().out.splitlines()
 
 
 def test_wrong_settings_are_64_and_said_once_before_any_test(
