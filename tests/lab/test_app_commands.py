@@ -173,6 +173,10 @@ def test_verification_sees_each_thing_that_somebody_breaks(project: Project) -> 
 
 @pytest.mark.slow
 def test_a_host_that_was_taken_back_is_verified_against_its_release(project: Project) -> None:
+    # After many changes the first record of a release that came back is kept no longer.
+    project.box.clean()
+    for tag in ("1.4.0-poetry", "2.0.0-uv"):
+        project.box.run(tag, **CHECKED)
     project.box.run("2.0.0-uv", "--data", "to=poetry", **CHECKED)
     try:
         code, failed, said = project.verified()
@@ -180,7 +184,8 @@ def test_a_host_that_was_taken_back_is_verified_against_its_release(project: Pro
         assert "which this host was taken back to" in said
         record = f"{TAKEN_BACK_TO}/release.json"
         project.box.sh(
-            f'cp {record} /root/record; sed -i \'s/"MODE": "plain"/"MODE": "other"/\' {record}; '
+            f"set -e; cp {record} /root/record; "
+            f'sed -i \'s/"MODE": "plain"/"MODE": "other"/\' {record}; '
             f"! cmp -s {record} /root/record"
         )
         try:

@@ -198,7 +198,7 @@ def test_a_revert_that_could_not_undo_everything_is_refused_before_the_start(old
 
 
 END = {"resume": ("resume",), "abort": ("abort", "--revert")}
-# In the switch: before it, in its middle, and with pyinfra alive; and around all records.
+# In the switch: before it, in its middle, and with pyinfra alive; and around its records.
 FORTH = [("in-all", "change"), ("in-all", "change+3"), ("in", "change+3"), ("before", "done")]
 FORTH += [("after", one) for one in ("ready", "baseline", "intent", "done", "gate", "verified")]
 FORTH += [("after", "committed")]
@@ -224,7 +224,8 @@ def test_traffic_is_served_while_a_controller_is_killed_around_a_switch(
         assert code == 0, (errors, result)
         assert old.versions() == ["2.0.0"] * 3
     else:
-        assert code == 1, (errors, result)
+        untouched = what in ("ready", "baseline")
+        assert code == (0 if untouched else 1), (errors, result)
         assert old.digests() == before
 
 

@@ -114,8 +114,8 @@ def test_a_fleet_is_put_back_though_one_of_its_hosts_is_lost_and_that_one_later(
     words = ("--gate", GATE, "--on-failure", "revert-fleet")
     child = project.started(*project.words(*words, deploy=own))
     project.until("intent", "lab-3")
+    project.sh("lab-3", "touch /etc/uplift-test-mark")
     with away("lab-1", "kill", "start"):
-        project.sh("lab-3", "touch /etc/uplift-test-mark")
         project.until("reverting", "lab-3")
         # Else that host would be no better than before.
         project.sh("lab-3", "rm /etc/uplift-test-mark")

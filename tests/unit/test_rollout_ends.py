@@ -86,7 +86,7 @@ def carried(
     *,
     ready: Exception | None = None,
     append: Callable[..., Any] = lambda *given: {},
-) -> runs.Result:
+) -> ends.Result:
     """Go on with a run; what looks at hosts fails with an error."""
 
     @contextmanager
@@ -213,6 +213,88 @@ def test_a_signal_while_hosts_are_put_back_holds_and_that_goes_on_when_it_is_res
     assert engine.back == ([["h2"], ["h1"]] if second else [["h1"]])
 
 
+HELD = (
+    ("ready", {"before": {name: {"uv": "", "apps": {}} for name in ("h1", "h2")}}),
+    *FIRST[1:],
+    ("wave", {"wave": 2, "hosts": ["h2"]}),
+    ("intent", {"host": "h2"}),
+    ("rejected", {"host": "h2", "words": "bad"}),
+    ("interrupted", {"reason": "gate_failed", "words": "bad"}),
+    ("ended", {"outcome": "held", "exit_code": 3, "words": "bad"}),
+)
+"""A run that was held: what is wrong is left to people."""
+
+
+def given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: Sequence[Any], signals: int = 0
+) -> tuple[ends.Result, Box]:
+    """End a run by `uplift abort --revert`, and press Ctrl-C while the first host is put back."""
+    made: list[Box] = []
+
+    @contextmanager
+    def connected(journal: Journal, *given: Any, **more: Any) -> Iterator[Engine]:
+        engine = box(journal)
+        engine.meanwhile = pressed
+        made.append(engine)
+        yield engine
+
+    def pressed(name: str, outcome: Outcome) -> Outcome:
+        if signals:
+            made[0].interrupts.asked.set()
+        if signals > 1:
+            raise KeyboardInterrupt
+        return outcome
+
+    with begun(tmp_path, *steps) as journal:
+        pass
+    folder = journal.folder
+    monkeypatch.setattr(runs.Journal, "open", lambda run, tell: Journal(folder, tell))
+    monkeypatch.setattr(runs, "connected", connected)
+    monkeypatch.setattr(runs, "_same_hosts", lambda run: [])
+    monkeypatch.setattr("uplift.rollout.marks.append", lambda *given: {})
+    return runs.abort("last", lambda record: None, put_back=True), made[0]
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+def test_an_abort_that_is_interrupted_holds_and_resume_puts_the_rest_back(
+    signals: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result, engine = given_up(tmp_path, monkeypatch, HELD, signals)
+    assert (result.exit_code, result.run.outcome) == (Exit.INTERRUPTED, "held")
+    assert engine.back == [["h2"]]
+    assert not result.run.over
+    with Journal(engine.journal.folder, lambda record: None) as journal:
+        journal.write("resumed", by="me")
+        again = box(journal)
+        result = carried(again, monkeypatch)
+    assert (result.exit_code, result.run.outcome) == (Exit.FAILED, "reverted")
+    assert again.back == ([["h1"]] if signals == 1 else [["h2"], ["h1"]])
+    assert set(result.run.hosts.values()) == {"reverted"}
+
+
+def test_an_abort_that_was_killed_is_gone_on_with_and_changes_no_host_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed = (("interrupted", {"reason": "aborted", "words": "aborted"}),)
+    steps = (*HELD, *killed, ("reverting", {"host": "h2"}), ("reverted", {"host": "h2"}))
+    with begun(tmp_path, *steps) as journal:
+        journal.write("resumed", by="me")
+        engine = box(journal)
+        result = carried(engine, monkeypatch)
+    assert (result.exit_code, result.run.outcome, engine.back) == (
+        Exit.FAILED,
+        "reverted",
+        [["h1"]],
+    )
+
+
+def test_an_abort_of_a_run_that_has_touched_nothing_has_nothing_to_put_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result, engine = given_up(tmp_path, monkeypatch, FIRST[:2])
+    assert (result.exit_code, result.run.outcome, engine.back) == (Exit.DONE, "aborted", [])
+
+
 def gated(engine: Box, compared: Callable[[], Comparison]) -> Box:
     """Give an engine a gate."""
     gate: Any = SimpleNamespace(tests=("x",), failures=lambda *given: ())
@@ -332,7 +414,7 @@ def test_the_last_table_has_one_line_of_a_failure_and_all_that_stays(tmp_path: P
     failed = ("failed", {"host": "h1", "words": "uv: exit code 1\nlong output"})
     stays = ("not-reverted", {"host": "h2", "words": "Docker: stays;\ntools: stay"})
     with begun(tmp_path, failed, stays) as journal:
-        made = table(runs.Result(journal.run, {}))
+        made = table(ends.Result(journal.run, {}))
     console = Console(width=200)
     with console.capture() as shown:
         console.print(made)

@@ -223,7 +223,7 @@ def test_a_test_that_hangs_is_named_with_its_host_when_the_time_is_over(
         """The time begins with the test, however long pytest needs to start."""
 
         def wait(self, timeout: float | None = None) -> int:
-            while timeout == limit and not begun.exists():
+            while timeout == limit and not begun.exists() and self.poll() is None:
                 time.sleep(0.05)
             return super().wait(timeout)
 

@@ -22,6 +22,7 @@ def abort(run: str, revert: bool, want_json: bool) -> int:
     \b
     Exit codes: 0 no host was touched · 1 every host is as before
     3 hosts stay changed, or one could not be asked: the table says who runs what
+    130 interrupted while hosts were put back: `uplift resume` goes on with that
     4 another run holds a lock · 5 another run has changed hosts since that are to be put back
     64 there is nothing to end
     """

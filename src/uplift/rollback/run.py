@@ -65,7 +65,7 @@ class Result:
 
     Args:
         before: of each host.
-        after: the same hosts, read again; empty when none was touched.
+        after: the same hosts, read again; empty when nothing was begun.
         exit_code: for ``uplift``.
     """
 

@@ -10,7 +10,7 @@ from typing import Any
 from uplift.rollout import marks, revert
 from uplift.rollout.engine import Engine
 from uplift.rollout.serving import Serving
-from uplift.rollout.stop import Stop
+from uplift.rollout.stop import ABORTED, Stop
 from uplift.spec.errors import Exit, UpliftError
 from uplift.spec.rollout.gate import summary
 from uplift.spec.rollout.journal import Run
@@ -54,11 +54,30 @@ def unanswered(engine: Engine) -> Stop | None:
     Args:
         engine: of the run.
     """
-    begun = engine.run.touched or engine.run.at("reverted")
-    if engine.run.stopped is None or not begun or engine.policy.on_failure == "hold":
+    if engine.run.stopped is None or not _changed(engine):
         return None
     stop = Stop(*engine.run.stopped)
-    return None if stop.asked or stop.early or stop.kind == "stale" else stop
+    if stop.aborts:
+        return stop
+    left = stop.asked or stop.early or stop.kind == "stale" or engine.policy.on_failure == "hold"
+    return None if left else stop
+
+
+def give_up(engine: Engine) -> Result:
+    """End a run with every host put back; where that is interrupted, the run can go on with it.
+
+    Args:
+        engine: of the run.
+    """
+    if not _changed(engine):
+        return end(engine, "aborted", Exit.DONE, "aborted")
+    stop = Stop(ABORTED, "aborted")
+    engine.journal.write("interrupted", reason=stop.kind, words=stop.words)
+    return answered(engine, stop)
+
+
+def _changed(engine: Engine) -> bool:
+    return bool(engine.run.touched or engine.run.at("reverted"))
 
 
 def answered(engine: Engine, stop: Stop) -> Result:
@@ -84,7 +103,9 @@ def _answer(engine: Engine, stop: Stop) -> tuple[str, Exit]:
         return "held" if touched else "refused", Exit.STALE
     if stop.kind == "interrupted":
         return "held", Exit.INTERRUPTED
-    if not touched and not engine.run.at("reverted"):
+    if stop.aborts:
+        return revert.fleet(engine)
+    if not _changed(engine):
         return "refused", Exit.USAGE if stop.kind == "usage" else Exit.FAILED
     if stop.asked or stop.early or on_failure == "hold":
         return "held", Exit.HELD

@@ -9,9 +9,9 @@ from pathlib import Path
 from uplift.controller import person
 from uplift.remote import inventory as inventories
 from uplift.remote.inventory import InventoryHost
-from uplift.rollout import hooks, revert
+from uplift.rollout import hooks
 from uplift.rollout.access import Attempt, LostError, StaleError, connected
-from uplift.rollout.ends import Result, answered, end, halt, unanswered
+from uplift.rollout.ends import Result, answered, end, give_up, halt, unanswered
 from uplift.rollout.engine import PLAN, Engine, Tell
 from uplift.rollout.gate import Gate
 from uplift.rollout.inputs import fingerprint
@@ -140,8 +140,8 @@ def resume(run: str, tell: Tell) -> Result:
 def abort(run: str, tell: Tell, *, put_back: bool) -> Result:
     """End a run that was held, interrupted or killed, where it is or put back.
 
-    Only to put hosts back, all of them must be there. Else those that are lost, or are in the
-    inventory no longer, are named, and the run is over nevertheless.
+    To put hosts back, no more of them may be lost than the policy allows, and all must be in the
+    inventory. Else those that are lost or gone are named, and the run is over nevertheless.
 
     Args:
         run: its id, the beginning of it, or ``last``.
@@ -158,8 +158,7 @@ def abort(run: str, tell: Tell, *, put_back: bool) -> Result:
             return _left(journal, tell)
         _tell_known(journal.run, tell)
         with connected(journal, _same_hosts(journal.run), tell, "revert") as engine:
-            outcome, code = revert.fleet(engine)
-            return end(engine, outcome, code, "aborted")
+            return give_up(engine)
 
 
 def _tell_known(run: Run, tell: Tell) -> None:

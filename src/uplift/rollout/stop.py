@@ -7,6 +7,9 @@ from collections.abc import Iterable
 from uplift.rollout.child import Outcome, State
 from uplift.spec.rollout.lock import REFUSED
 
+ABORTED = "aborted"
+"""Somebody wants every host put back, whatever the policy says."""
+
 
 class Stop(Exception):
     """End the waves: something failed, or somebody asked.
@@ -25,6 +28,11 @@ class Stop(Exception):
     def asked(self) -> bool:
         """Tell whether somebody asked for it: then nothing is put back."""
         return self.kind in ("interrupted", "lock-lost")
+
+    @property
+    def aborts(self) -> bool:
+        """Tell whether somebody gave the run up: then every host is put back."""
+        return self.kind == ABORTED
 
     @property
     def early(self) -> bool:

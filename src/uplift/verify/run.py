@@ -178,9 +178,10 @@ def _pytest(request: Request, results: Path, complaints: Path) -> int:
         try:
             return child.wait(request.time_limit)
         except subprocess.TimeoutExpired:
-            _end(child)
+            # Before pytest goes on, or takes it away.
             begun = running(results)
             where = f", in {begun.read_text()}" if begun.exists() else ""
+            _end(child)
             limit = f"{request.time_limit:g} s"
             raise UpliftError(
                 f"the tests were not done within {limit}{where}: {log or 'see above'}"

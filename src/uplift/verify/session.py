@@ -211,6 +211,7 @@ class Hooks:
         """Write the results of each host, once all are known."""
         if self._target:
             document = {"inventory": session.config.getoption(INVENTORY), **self.results.dump()}
+            running(self._target).unlink(missing_ok=True)
             self._target.write_text(json.dumps(document, indent=2) + "\n")
 
 

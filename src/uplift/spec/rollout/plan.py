@@ -93,7 +93,8 @@ class Plan(Block):
         deploys: deploy files, in their order.
         limit: as it was given.
         data: as it was given with ``--data``.
-        inputs: hash of inventory, deploy files, settings and templates.
+        inputs: hash of inventory, deploy files, data, settings, templates, uplift's code and
+            pyinfra's version.
         waves: names of hosts that would change together, in their order.
         hosts: in the inventory's order.
     """

@@ -43,6 +43,7 @@ _NONE = {
     "backup.scheduled": "a timer that another backup may rely on is not taken away by itself",
     "backup.taken": "a backup that was taken stays",
     "backup.restored": "what the restore replaced is kept beside it, for a person to decide",
+    "container_return.returned": "it is the way back itself",
     "container_removal.absent": "a container that was removed is gone",
     "container_removal.pruned": "an image that was removed is pulled again when it is needed",
     "docker.installed": "another Engine or daemon.json restarts every container of the host",
