@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -136,10 +138,26 @@ def test_a_print_in_the_inventory_does_no_harm(project: Path) -> None:
     assert names(inventory.hosts("inventories/prod.py")) == ["a-1", "a-2", "b-1"]
 
 
-def test_an_inventory_that_hangs_is_given_up(project: Path) -> None:
-    (project / "inventories" / "prod.py").write_text("import time\ntime.sleep(60)\n")
-    with pytest.raises(UsageError, match=r"inventories/prod\.py: pyinfra did not load"):
-        inventory.hosts("inventories/prod.py", time_limit=0.5)
+def test_an_inventory_that_hangs_is_given_up(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, limit = project / "begun", 0.5
+
+    class Slow(subprocess.Popen[str]):
+        """The time begins with the inventory, however long pyinfra needs to start."""
+
+        def communicate(self, input: Any = None, timeout: float | None = None) -> tuple[str, str]:
+            while timeout == limit and not begun.exists() and self.poll() is None:
+                time.sleep(0.05)
+            return super().communicate(input, timeout)
+
+    monkeypatch.setattr(subprocess, "Popen", Slow)
+    hangs = f"import pathlib, time\npathlib.Path({str(begun)!r}).touch()\ntime.sleep(60)\n"
+    (project / "inventories" / "prod.py").write_text(hangs)
+    said = r"inventories/prod\.py: pyinfra did not load this inventory within 0\.5 s"
+    with pytest.raises(UsageError, match=said):
+        inventory.hosts("inventories/prod.py", time_limit=limit)
+    assert begun.exists()
 
 
 def test_a_host_never_shows_its_data() -> None:

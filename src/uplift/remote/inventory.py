@@ -150,7 +150,7 @@ def _ask_pyinfra(inventory: str, patterns: Sequence[str], time_limit: float) -> 
         )
     except subprocess.TimeoutExpired:
         raise UsageError(
-            f"{inventory}: pyinfra did not load this inventory within {time_limit:.0f} s"
+            f"{inventory}: pyinfra did not load this inventory within {time_limit:g} s"
         ) from None
     if done.returncode or not done.stdout.strip():
         raise UsageError(_complaint(inventory, done.stderr))
