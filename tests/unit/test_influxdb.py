@@ -92,6 +92,14 @@ TOKEN = {"description": "t", "write": ["b"], "file": "/etc/t"}
 SERVER = {"image": "influxdb:2.7.12"}
 
 
+@pytest.mark.parametrize(("level", "tells"), [("debug", True), ("info", False)])
+def test_a_server_whose_log_would_have_its_tokens_is_known(level: str, tells: bool) -> None:
+    block = {**SERVER, "environment": {"INFLUXD_LOG_LEVEL": level}}
+    server = settings(container=block).container
+    assert server is not None
+    assert server.tells_tokens is tells
+
+
 @pytest.mark.parametrize(
     ("block", "said"),
     [

@@ -91,6 +91,11 @@ class Server(Block):
         return url(self.address, self.port)
 
     @property
+    def tells_tokens(self) -> bool:
+        """Tell whether its log gets each token that it makes: so it was measured of 2.7.12."""
+        return self.environment.get("INFLUXD_LOG_LEVEL") == "debug"
+
+    @property
     def setup_name(self) -> str:
         """Return the name of the container that an empty server is set up in."""
         return f"{self.name}{SETUP_SUFFIX}"
