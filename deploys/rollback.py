@@ -5,10 +5,11 @@ pyinfra inventories/prod.py deploys/rollback.py --data app=console --data to=poe
 
 from pyinfra import host
 
-from uplift.given import app_named, pinned, word
+from uplift.given import app_named, check_names, pinned, word
 from uplift.operations import app, app_ways
 from uplift.settings import ending_pyinfra
 
+check_names(host)
 chosen = app_named(host, word(host, "app"))
 to = word(host, "to", default="previous")
 schema = word(host, "schema", default="ask") != "ignore"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from uplift.settings import checked, ending_pyinfra, for_host
+from uplift.settings import Settings, checked, ending_pyinfra, for_host
 from uplift.spec.app import App
 from uplift.spec.base import near_miss
 from uplift.spec.container.image import Reference
@@ -12,6 +12,32 @@ from uplift.spec.errors import Problem, SettingsError
 
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
+
+
+NAMES = ("app", "pinned", "schema", "tag", "to")
+"""What the project's own deploy files ask for."""
+
+
+def check_names(host: Host) -> None:
+    """Refuse a name of ``--data`` that one of ours was probably meant by.
+
+    pyinfra takes any name: a rollback to ``too=poetry`` would go to the release before. Names that
+    are like none of ours are those of somebody's own deploy files.
+
+    Args:
+        host: pyinfra's host.
+
+    Raises:
+        SettingsError: with the name that was probably meant.
+    """
+    with ending_pyinfra():
+        for name in host.inventory.get_override_data():
+            if name in NAMES or name in Settings.model_fields:
+                continue
+            swapped = next((one for one in NAMES if sorted(one) == sorted(name)), None)
+            if guess := swapped or near_miss(name, NAMES, cutoff=0.75):
+                text = f"is not known, did you mean --data {guess}=…?"
+                raise SettingsError([Problem(path=name, text=text, source="--data")])
 
 
 def word(host: Host, name: str, default: str | None = None) -> str:
@@ -99,6 +125,7 @@ def apps_of(host: Host) -> tuple[App, ...]:
     Raises:
         SettingsError: no host has an application of this name, or the tag is none.
     """
+    check_names(host)
     if host.data.get("app") is None and host.data.get("tag") is None:
         return for_host(host).apps
     found = app_named(host, word(host, "app"))

@@ -326,6 +326,12 @@ def test_group_data_of_a_group_outside_the_limit_is_no_trouble(
     assert "group data" not in on_controller(report)
 
 
+def test_group_data_of_another_inventorys_group_is_no_trouble(project: Path) -> None:
+    (project / "group_data/boxes.py").write_text('uv = {"version": "0.13.8"}\n')
+    (project / "inventories/other.py").write_text("boxes = []\n")
+    assert "group data" not in on_controller(examine())
+
+
 def test_group_data_that_no_group_is_named_after_is_pointed_out(project: Path) -> None:
     (project / "group_data/uv.py").write_text('uv = {"version": "0.13.8"}\n')
     found = on_controller(examine())["group data"]

@@ -59,6 +59,12 @@ def test_no_lab_says_what_to_run_and_is_wrong_usage(places: Places) -> None:
         find("other")
 
 
+def test_no_lab_names_the_others_of_the_folder(places: Places) -> None:
+    Places(places.project, "mine-too").save(LabState(name="mine-too", folder="/"))
+    with pytest.raises(NoLabError, match=r"there is another: export UPLIFT_LAB=mine-too$"):
+        find("other")
+
+
 def test_a_lab_whose_first_up_was_killed_counts_as_none(places: Places) -> None:
     places.save(LabState(name="mine", folder=str(places.project)))
     with pytest.raises(NoLabError):

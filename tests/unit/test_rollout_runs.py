@@ -115,6 +115,24 @@ def test_a_run_that_was_killed_before_its_first_record_has_nothing_to_go_on_with
     assert all_runs(root) == ([], [])
 
 
+def test_the_last_run_to_go_on_with_is_none_that_was_refused_while_another_one_was_at_work(
+    root: Path,
+) -> None:
+    with Journal.begin(REQUEST, quiet, root) as held:
+        pass
+    later = root / "29990101T000000Z-0000"
+    with Journal.begin(REQUEST, quiet, root) as refused:
+        refused.write("ended", outcome="refused", exit_code=4, words="locked")
+    refused.folder.rename(later)
+    with Journal.open("last", quiet, root) as journal:
+        assert journal.folder == held.folder
+    assert found("last", root) == later
+    # Where there is no other, people are told that it was refused.
+    (held.folder / "journal.jsonl").unlink()
+    with Journal.open("last", quiet, root) as journal:
+        assert journal.run.outcome == "refused"
+
+
 def test_what_a_run_needs_is_there_before_it_has_begun(root: Path) -> None:
     there: list[str] = []
 
@@ -391,6 +409,17 @@ def test_a_secret_address_that_is_missing_or_none_is_refused_before_the_start(
     problems: list[str] = []
     hooks.call([hook], "end", {}, problems.append)
     assert "hooks/team" in problems[0]
+
+
+def test_a_program_that_is_not_there_is_refused_before_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    hook = Hook.parse({"at": "end", "run": ["./tell"]}, path="hook")
+    with pytest.raises(UsageError, match=r"hook \./tell: there is no such program"):
+        hooks.check([hook])
+    (tmp_path / "tell").touch(0o755)
+    hooks.check([hook])
 
 
 def test_of_a_plain_address_of_a_hook_no_output_shows_more_than_the_host(

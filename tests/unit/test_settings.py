@@ -228,6 +228,16 @@ def test_data_names_images_that_were_found_before_by_tag_and_digest() -> None:
             given_images(pinned=wrong)
 
 
+@pytest.mark.parametrize(("typed", "meant"), [("tga", "tag"), ("ap", "app"), ("too", "to")])
+def test_a_name_of_data_that_is_nearly_one_of_ours_is_refused(typed: str, meant: str) -> None:
+    with pytest.raises(
+        SettingsError, match=rf"{typed}: is not known, did you mean --data {meant}="
+    ):
+        given_apps(**{typed: "console"})
+    # Those of other deploy files, and of settings, are none of ours.
+    assert len(given_apps(target="x", version="2", apps_of="y", uv={"version": "0.13.8"})) == 2
+
+
 def test_data_chooses_one_application_and_another_tag_of_its_image() -> None:
     both = [("console", "r.example:5000/console:2.0.0-uv"), ("web", "r.example:5000/web:2.0.0-uv")]
     assert given_apps() == both

@@ -219,6 +219,10 @@ MARK = {"token": 8, "kind": "done", "at": 1.0, "run": "R2"}
             {"ledger": [{**LEDGER, "hosts": {"web-1": "waiting"}, "gate": {"1": GATE}}]},
             "waiting (R1)",
         ),
+        (
+            {"ledger": [{**LEDGER, "outcome": "refused", "hosts": {"web-1": "waiting"}}]},
+            "refused (R1)",
+        ),
     ],
 )
 def test_the_gate_is_that_of_the_run_that_came_last_also_when_it_has_not_ended(

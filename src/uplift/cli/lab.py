@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from uplift.cli.output import as_json, progress, results
+from uplift.lab.names import default_name, project_folder
 from uplift.lab.report import Report
 from uplift.spec.errors import Exit
 
@@ -110,6 +111,8 @@ def _summary(outcome: Outcome, found: dict[str, Any]) -> None:
         f"lab {outcome.name} is up: {outcome.seconds:.1f} s, disk: hosts "
         f"{_size(sum(found['disk'].values()))}, their images {_size(images)}"
     )
+    if outcome.name != default_name(project_folder()):
+        results.print(f"inventories/lab.py is this lab after: export UPLIFT_LAB={outcome.name}")
 
 
 def _print_hosts(found: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -128,9 +129,13 @@ def _folder(folder: Path) -> Finding:
 def _unread(folder: Path, of_hosts: Iterable[str]) -> list[Finding]:
     """Find group data that no inventory's group is named after: pyinfra never reads it."""
     groups = {"all", *of_hosts}
-    groups |= {file.stem for file in (folder / "inventories").glob("*.py")}
+    others = sorted((folder / "inventories").glob("*.py"))
+    # Groups of other inventories have theirs: those are not loaded, only their names looked for.
+    known = {file.stem for file in others}
+    for file in others:
+        known |= set(re.findall(r"^(\w+) *=", file.read_text("utf-8"), re.MULTILINE))
     files = sorted((folder / "group_data").glob("*.py"))
-    unread = [file for file in files if file.stem not in groups and _has_values(file)]
+    unread = [file for file in files if file.stem not in groups | known and _has_values(file)]
     if not unread:
         return []
     return [

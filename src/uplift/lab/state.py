@@ -170,5 +170,9 @@ class NoLabError(UpliftError):
     exit_code = Exit.USAGE
 
     def __init__(self, name: str, why: str = "is not there") -> None:
-        option = "" if name == names.default_name(names.project_folder()) else f" --name {name}"
-        super().__init__(f"lab {name} {why}: run `uplift lab up{option}`")
+        folder = names.project_folder()
+        option = "" if name == names.default_name(folder) else f" --name {name}"
+        others = sorted(one.parent.name for one in folder.glob(".uplift/lab/*/lab.json"))
+        there = " or ".join(f"export UPLIFT_LAB={one}" for one in others if one != name)
+        known = f"; of this folder there is another: {there}" if there else ""
+        super().__init__(f"lab {name} {why}: run `uplift lab up{option}`{known}")

@@ -23,7 +23,7 @@ def approve(run: str, root: Path = RUNS) -> tuple[str, int]:
     Raises:
         UsageError: it does not wait.
     """
-    folder = found(run, root)
+    folder = found(run, root, refused=False)
     told = read(folder)
     if not told.waits:
         raise UsageError(f"{told.id} does not wait for approval")

@@ -155,7 +155,8 @@ class Engine:
             ]
             if moved:
                 lost = [f"{name}: {words}" for name, words in unread(found).items()]
-                raise Stop("stale", "\n".join([*moved, *lost]))
+                first = "not as the plan saw it any more: plan again"
+                raise Stop("stale", "\n".join([first, *moved, *lost]))
         self.looked.update(hosts)
         return found
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import requests
@@ -115,9 +117,14 @@ def check(hooks: Iterable[Hook]) -> None:
         hooks: of the policy.
 
     Raises:
-        UsageError: a secret address is missing, or is none.
+        UsageError: a program is not there, or a secret address is missing or is none.
     """
     for hook in hooks:
+        if hook.run and shutil.which(hook.run[0]) is None:
+            raise UsageError(
+                f"hook {hook.run[0]}: there is no such program (seen from {Path.cwd()}), or it may "
+                "not be executed"
+            )
         if isinstance(hook.url, SecretRef):
             _address(hook.url)
 

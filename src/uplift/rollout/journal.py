@@ -103,7 +103,7 @@ class Journal:
             UsageError: there is no such run, or it was killed before it had begun.
             RunsElsewhereError: another process has it.
         """
-        journal = cls(found(run, root), tell)
+        journal = cls(found(run, root, refused=False), tell)
         if not journal.run.id:
             journal._file.close()
             raise UsageError(
@@ -176,12 +176,14 @@ class Journal:
         self._file.close()
 
 
-def found(run: str, root: Path = RUNS) -> Path:
+def found(run: str, root: Path = RUNS, *, refused: bool = True) -> Path:
     """Return the folder of a run.
 
     Args:
         run: its id, the beginning of it, or ``last``.
         root: folder of all runs.
+        refused: the last one may be one that was refused: there is nothing to go on with in it, and
+            the one before may wait for that.
 
     Raises:
         UsageError: there is none, or there are several.
@@ -190,7 +192,9 @@ def found(run: str, root: Path = RUNS) -> Path:
     if not names:
         raise UsageError(f"no run is recorded in {root} (seen from {Path.cwd()})")
     if run == LAST:
-        return root / names[-1]
+        newest = (root / name for name in reversed(names))
+        wanted = (one for one in newest if refused or not _was_refused(one))
+        return next(wanted, root / names[-1])
     matching = [run] if run in names else [name for name in names if name.startswith(run)]
     if len(matching) == 1:
         return root / matching[0]
@@ -199,6 +203,13 @@ def found(run: str, root: Path = RUNS) -> Path:
     guess = near_miss(run, names)
     hint = f" Did you mean {guess}?" if guess else ""
     raise UsageError(f"there is no run {run!r}.{hint} uplift history lists them")
+
+
+def _was_refused(folder: Path) -> bool:
+    try:
+        return read(folder).outcome == "refused"
+    except UpliftError:
+        return False  # it cannot be read, and whoever opens it is told so
 
 
 def read(folder: Path) -> Run:

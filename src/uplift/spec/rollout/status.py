@@ -161,6 +161,8 @@ def _gate(host: str, line: str) -> str:
         last = json.loads(line) if line else {}
         if last.get("kind"):
             return f"{last['kind']}, not ended ({last['run']})"
+        if last.get("outcome") == "refused":
+            return f"refused ({last['run']})"
         state = last.get("hosts", {}).get(host) or last.get("outcome") or ""
         return f"{state}{_tests(last, host, state)} ({last['run']})" if last else ""
     except (ValueError, KeyError, AttributeError, TypeError):
