@@ -114,8 +114,8 @@ def test_the_prober_reports_failures_when_haproxy_is_stopped(old: Site) -> None:
 @pytest.mark.parametrize(
     ("tag", "hold", "reason"),
     [
-        ("2.1.0-uv", 3, "FAILED at healthy: its check (http) fails answers 500"),
-        ("2.2.0-uv", 15, "s after the switch: its check (http) fails answers 500"),
+        ("2.1.0-uv", 3, "FAILED at healthy: its check (http) fails: answers 500"),
+        ("2.2.0-uv", 15, "s after the switch: its check (http) fails: answers 500"),
     ],
 )
 def test_a_release_that_is_not_or_does_not_stay_ready_leaves_the_old_one_serving(

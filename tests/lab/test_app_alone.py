@@ -84,7 +84,7 @@ def test_the_old_one_ends_before_the_new_one_starts_and_comes_back_when_that_fai
     bad = alone.run("2.1.0-uv", check=False)
     said = bad.stdout + bad.stderr
     assert bad.returncode == 1
-    assert "its check (http) fails answers 500" in said
+    assert "its check (http) fails: answers 500" in said
     assert alone.happened(since) == ["die 2.0.0", "start 2.1.0", "die 2.1.0", "start 2.0.0"]
     assert (alone.version(), alone.containers()) == ("2.0.0", "testapp running")
     assert alone.outcomes() == ["good", "good", "failed"]

@@ -75,7 +75,7 @@ def test_a_new_check_of_what_serves_is_proven_before_haproxy_asks_it(up: Site) -
     with Prober(up.address, up.port) as prober:
         done = up.run("1.5.0-up", check=False)
         assert done.returncode == 1
-        assert "HAProxy keeps the check that it has: its check (http) fails answers 404" in (
+        assert "HAProxy keeps the check that it has: its check (http) fails: answers 404" in (
             done.stdout + done.stderr
         )
         assert up.sh(ASKED) == BY_UP

@@ -130,7 +130,7 @@ BROKEN = {
     ),
     "never healthy": (
         {"entrypoint": ["sleep", "1000"], "command": []},
-        "FAILED at healthy: its check (tcp) fails port 6379 is closed",
+        "FAILED at healthy: its check (tcp) fails: port 6379 is closed",
     ),
     "healthy for three seconds": (
         {"entrypoint": ["sh", "-c", f"timeout 3 {BARE}; sleep 1000"]},

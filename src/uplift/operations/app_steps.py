@@ -211,7 +211,7 @@ lives() {
   else said="at HAProxy, which has $slot as down"; fi
   fails=$((fails + 1))
   [ "$fails" -lt "$retries" ] && return 0
-  reason="its check ($check) fails ${said:-$(tail -n 1 "$dir/probe" | masked)}"
+  reason="its check ($check) fails: ${said:-$(tail -n 1 "$dir/probe" | masked)}"
   return 1
 }
 put_to_rest() { dk update --restart=no "$1" >/dev/null && (limit=3700; dk stop "$1" >/dev/null); }

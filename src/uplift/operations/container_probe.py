@@ -27,7 +27,10 @@ probe_http() {
   code=$(printf '%s\n' "$http_header" | curl -qsk --globoff -o /dev/null --noproxy '*' \
     --max-time "$probe_limit" -w '%{http_code}' --config - \
     "$http_scheme://$(address "$1"):$http_port$http_path") || :
-  case " $http_status " in *" $code "*) ;; *) said="answers $code"; return 1 ;; esac
+  case " $http_status " in *" $code "*) return ;; esac
+  # So curl says that nothing was answered.
+  [ "$code" = 000 ] && said="no answer" || said="answers $code"
+  return 1
 }
 # curl opens a connection and sends nothing; it says when it was open, or 0.
 probe_tcp() {
@@ -64,7 +67,7 @@ wait_good() {
     [ $(($(now) - begin)) -lt "$health_limit" ] || break
     sleep "$interval"
   done
-  reason="its check ($check) fails ${said:-$(tail -n 1 "$dir/probe" | masked)}"
+  reason="its check ($check) fails: ${said:-$(tail -n 1 "$dir/probe" | masked)}"
   [ -z "$best" ] || reason="it was healthy for $best s and then not: $reason"
   return 1
 }
