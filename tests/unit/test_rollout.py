@@ -102,6 +102,10 @@ def test_a_budget_is_a_number_or_percent_rounded_down(
     assert budget.allows("unreachable", failed, total) is fits
 
 
+def test_one_wave_may_be_written_as_its_number() -> None:
+    assert Policy.parse({"waves": 1}, path="rollout").waves == ("1",)
+
+
 @pytest.mark.parametrize(
     ("block", "reason"),
     [
@@ -113,15 +117,17 @@ def test_a_budget_is_a_number_or_percent_rounded_down(
         ({"budget": {"slow": 1}}, "unknown key"),
         ({"hooks": [{"at": "end"}]}, "either `run` or `url`"),
         ({"hooks": [{"at": "end", "run": ["true"], "required": True}]}, "only at start"),
-        ({"hooks": [{"at": "end", "run": ["true"], "timeout": 0}]}, "greater than or equal to 1"),
+        ({"hooks": [{"at": "end", "run": ["true"], "timeout": 0}]}, "at least 1s"),
         ({"hooks": [{"at": "end", "url": "ftp://hooks.example.com/"}]}, "http://"),
         ({"hooks": [{"at": "end", "url": "https://me:word@hooks.example.com/"}]}, "secret("),
         ({"hooks": [{"at": "end", "url": "https://[::1/"}]}, "http://"),
         ({"pause_after": [0]}, "greater than or equal to 1"),
-        ({"lease": 3}, "greater than or equal to 10"),
+        ({"lease": "3s"}, "rollout.lease: a length of time of at least 10s"),
+        ({"bake": "soon"}, "that ends, as '30s'"),
+        ([], "rollout: keys with their values belong here; found list"),
     ],
 )
-def test_a_wrong_policy_is_refused_with_key_and_remedy(block: dict[str, Any], reason: str) -> None:
+def test_a_wrong_policy_is_refused_with_key_and_remedy(block: Any, reason: str) -> None:
     with pytest.raises(SettingsError) as refused:
         Policy.parse(block, path="rollout", source="group_data/all.py")
     assert reason in str(refused.value)

@@ -78,6 +78,8 @@ def _text(model: type[BaseModel], item: Mapping[str, Any]) -> str:
         return _unknown(str(item["loc"][-1]), _fields_at(model, item["loc"][:-1]))
     if kind == "missing":
         return "is required"
+    if kind == "model_type":
+        return f"keys with their values belong here; found {_found(item)}"
     text = str(item["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
     if kind in ("value_error", "assertion_error"):
         return text

@@ -52,7 +52,7 @@ class Problem:
 
     def __str__(self) -> str:
         where = f"{self.source}: " if self.source else ""
-        return f"{where}{self.path}: {self.text}"
+        return f"{where}{self.path}: {self.text}" if self.path else f"{where}{self.text}"
 
 
 class SettingsError(UsageError):

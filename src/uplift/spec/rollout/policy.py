@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from uplift.spec.base import Block
-from uplift.spec.duration import seconds
+from uplift.spec.duration import human, seconds
 from uplift.spec.rollout.budget import Budget
 from uplift.spec.secret import SecretRef
 
@@ -30,17 +30,33 @@ def length(value: object) -> int:
         return 0
     if isinstance(value, int) and not isinstance(value, bool) and value > 0:
         return value
-    if value == "infinite":
-        msg = "write a length of time that ends, as '30s'"
+    try:
+        found = seconds(value)
+    except ValueError:
+        found = 0
+    if not found:
+        msg = "write a length of time that ends, as '30s' or '1h30m'"
         raise ValueError(msg)
-    return seconds(value)
+    return found
 
 
 Length = Annotated[int, BeforeValidator(length)]
 
 
+def _at_least(least: int) -> BeforeValidator:
+    def check(value: object) -> int:
+        if (found := length(value)) < least:
+            msg = f"a length of time of at least {human(least)}"
+            raise ValueError(msg)
+        return found
+
+    return BeforeValidator(check)
+
+
 def _words(value: object) -> object:
-    """Take ``1,25%,100%`` as three words, and numbers as text."""
+    """Take ``1,25%,100%`` as three words, one word alone as one, and numbers as text."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return (str(value),)
     if isinstance(value, str):
         return tuple(word.strip() for word in value.split(",") if word.strip())
     if isinstance(value, list | tuple):
@@ -114,7 +130,7 @@ class Hook(Block):
     at: Moment
     run: tuple[str, ...] = ()
     url: str | SecretRef = ""
-    timeout: Annotated[Length, Field(ge=1)] = 30
+    timeout: Annotated[int, _at_least(1)] = 30
     required: bool = False
 
     @field_validator("url")
@@ -168,8 +184,8 @@ class Policy(Block):
     skip_unreachable: bool = False
     pause_after: tuple[Annotated[int, Field(ge=1)], ...] = ()
     hooks: tuple[Hook, ...] = ()
-    quiet: Annotated[Length, Field(ge=1)] = 3600
-    lease: Annotated[Length, Field(ge=10)] = 60
+    quiet: Annotated[int, _at_least(1)] = 3600
+    lease: Annotated[int, _at_least(10)] = 60
 
     def but(self, **changes: Any) -> Self:
         """Return the policy with what the command line says; None is what it did not say.
