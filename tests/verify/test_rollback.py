@@ -11,7 +11,6 @@ from uplift.facts.app import Apps
 from uplift.settings import Settings
 from uplift.spec.app import App
 from uplift.spec.app.state import AppState, parse
-from uplift.verify import app as serving
 from uplift.verify import rollback
 
 
@@ -39,16 +38,4 @@ def test_the_way_back_is_whole(
             warn(f"{app.name}: there is no release before to go back to")
         else:
             problems += rollback.problems(host, app, release, found)
-    assert problems == []
-
-
-def test_a_host_that_was_taken_back_serves_the_release_as_it_was(
-    apps: tuple[App, ...], found: AppState
-) -> None:
-    back = [one for one in (serving.expected(app, found) for app in apps) if one.back]
-    if not back:
-        pytest.skip("this host was not taken back to a release")
-    problems = [
-        line for one in back if one.release for line in rollback.moved(one.release, found, one.app)
-    ]
     assert problems == []
